@@ -1,0 +1,187 @@
+//! Time: UTC instants, monotonic instants and tick scales are three types that never mix by accident.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Nanoseconds in a second.
+pub const NANOS_PER_SECOND: i64 = 1_000_000_000;
+
+/// An instant of UTC: nanoseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
+///
+/// It is used for the wall clock and for media time alike; which of the two is said by the name of
+/// the variable or field (`now`, `arrived` against `pts`, `until`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UtcTime(pub i64);
+
+impl UtcTime {
+    /// The Unix epoch.
+    pub const EPOCH: UtcTime = UtcTime(0);
+
+    /// From whole milliseconds since the epoch.
+    pub const fn from_millis(ms: i64) -> Self {
+        UtcTime(ms * 1_000_000)
+    }
+
+    /// Whole milliseconds since the epoch, rounded down.
+    pub const fn as_millis(self) -> i64 {
+        self.0.div_euclid(1_000_000)
+    }
+
+    /// From ticks of `scale` since the epoch, rounded to the nearest nanosecond.
+    pub fn from_ticks(ticks: u64, scale: Timescale) -> Self {
+        let s = i128::from(scale.get());
+        UtcTime(((i128::from(ticks) * i128::from(NANOS_PER_SECOND) + s / 2) / s) as i64)
+    }
+
+    /// In ticks of `scale` since the epoch, rounded to the nearest tick; instants before the epoch give 0.
+    pub fn to_ticks(self, scale: Timescale) -> u64 {
+        let n = i128::from(self.0.max(0)) * i128::from(scale.get());
+        ((n + i128::from(NANOS_PER_SECOND / 2)) / i128::from(NANOS_PER_SECOND)) as u64
+    }
+
+    /// The time from `earlier` to `self`; zero if `earlier` is later.
+    pub fn since(self, earlier: UtcTime) -> Duration {
+        Duration::from_nanos(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// Signed nanoseconds from `earlier` to `self`.
+    pub const fn nanos_since(self, earlier: UtcTime) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// ISO 8601 with milliseconds and `Z`, rounded to the nearest millisecond, as `EXT-X-PROGRAM-DATE-TIME` wants it
+    /// (RFC 8216bis 4.4.4.6).
+    pub fn to_iso8601(self) -> String {
+        let ms = (self.0 + 500_000).div_euclid(1_000_000);
+        let (days, ms_of_day) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000));
+        let (y, m, d) = civil_from_days(days);
+        let (h, rest) = (ms_of_day / 3_600_000, ms_of_day % 3_600_000);
+        format!("{y:04}-{m:02}-{d:02}T{h:02}:{:02}:{:02}.{:03}Z", rest / 60_000, rest % 60_000 / 1000, rest % 1000)
+    }
+}
+
+impl fmt::Display for UtcTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_iso8601())
+    }
+}
+
+impl Add<Duration> for UtcTime {
+    type Output = UtcTime;
+    fn add(self, d: Duration) -> UtcTime {
+        UtcTime(self.0.saturating_add(i64::try_from(d.as_nanos()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl Sub<Duration> for UtcTime {
+    type Output = UtcTime;
+    fn sub(self, d: Duration) -> UtcTime {
+        UtcTime(self.0.saturating_sub(i64::try_from(d.as_nanos()).unwrap_or(i64::MAX)))
+    }
+}
+
+/// Year, month and day of a day number counted from the epoch, in the proleptic Gregorian calendar.
+/// (The well-known era method: eras of 400 years that begin on 1 March.)
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+/// An instant of a clock that never steps: the time since an arbitrary start (of the process, of a test).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MonoTime(pub Duration);
+
+impl MonoTime {
+    /// The time from `earlier` to `self`; zero if `earlier` is later.
+    pub fn since(self, earlier: MonoTime) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl Add<Duration> for MonoTime {
+    type Output = MonoTime;
+    fn add(self, d: Duration) -> MonoTime {
+        MonoTime(self.0.saturating_add(d))
+    }
+}
+
+/// What code that needs the time is given. Shells implement it on the system's clocks, tests on a number.
+pub trait Clock: Send + Sync {
+    /// The wall clock; it may step.
+    fn utc(&self) -> UtcTime;
+    /// The monotonic clock.
+    fn mono(&self) -> MonoTime;
+}
+
+/// Ticks per second, never zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timescale(NonZeroU32);
+
+impl Timescale {
+    /// 90 kHz, the scale of MPEG systems; we use it for passthrough video.
+    pub const MPEG: Timescale = Timescale::literal(90_000);
+    /// 48 kHz, the scale of all encoded audio.
+    pub const AUDIO_48K: Timescale = Timescale::literal(48_000);
+
+    /// A scale of `per_second` ticks; `None` for zero.
+    pub const fn new(per_second: u32) -> Option<Self> {
+        match NonZeroU32::new(per_second) {
+            Some(n) => Some(Timescale(n)),
+            None => None,
+        }
+    }
+
+    const fn literal(per_second: u32) -> Self {
+        match NonZeroU32::new(per_second) {
+            Some(n) => Timescale(n),
+            None => panic!("a timescale is never zero"),
+        }
+    }
+
+    /// Ticks per second.
+    pub const fn get(self) -> u32 {
+        self.0.get()
+    }
+
+    /// The length of `ticks` in seconds, for display only.
+    pub fn seconds(self, ticks: u64) -> f64 {
+        ticks as f64 / f64::from(self.get())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn iso8601_of_known_instants() {
+        for (ms, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_721_482_857_600, "2024-07-20T13:40:57.600Z"),
+            (4_107_542_399_999, "2100-02-28T23:59:59.999Z"),
+        ] {
+            assert_eq!(UtcTime::from_millis(ms).to_iso8601(), text);
+        }
+    }
+
+    #[test]
+    fn ticks_round_trip_at_epoch_scale() {
+        let scale = Timescale::new(30_000).unwrap();
+        let ticks = 1_795_365_013_u64 * 30_000 + 1001;
+        assert_eq!(UtcTime::from_ticks(ticks, scale).to_ticks(scale), ticks);
+    }
+}
