@@ -8,8 +8,9 @@
 //! - [`codec`]: codec configurations and their RFC 6381 strings.
 //! - [`track`]: what a rendition is.
 //! - [`segment`]: chunks and segment ends.
-//! - `cmaf`: writing and reading CMAF boxes.
+//! - [`cmaf`]: writing and reading CMAF boxes.
 
+pub mod cmaf;
 pub mod codec;
 pub mod grid;
 pub mod segment;
