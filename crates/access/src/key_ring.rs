@@ -7,15 +7,21 @@ use crate::stream_key::{MAX_LENGTH, StreamKeyHash};
 /// Hashes of stream keys, each pointing at one owner (a channel).
 ///
 /// Bounded by the keys the caller puts in: a channel has at most a few.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct KeyRing<T> {
     owners: BTreeMap<StreamKeyHash, T>,
 }
 
-impl<T: Clone + PartialEq> KeyRing<T> {
+impl<T> Default for KeyRing<T> {
+    fn default() -> Self {
+        KeyRing { owners: BTreeMap::new() }
+    }
+}
+
+impl<T: PartialEq> KeyRing<T> {
     /// An empty ring.
     pub fn new() -> Self {
-        KeyRing { owners: BTreeMap::new() }
+        Self::default()
     }
 
     /// Lets `hash` open `owner`'s channel. Refused if it already opens another's.

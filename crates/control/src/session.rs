@@ -1,0 +1,1 @@
+//! A channel's life, as a state machine.
