@@ -1,0 +1,11 @@
+//! HLS playlists (RFC 8216bis), written from a window.
+//!
+//! All functions are pure: the same window gives the same bytes, on any origin. URIs are relative: the multivariant
+//! playlist names `RENDITION/index.m3u8`, a media playlist names `N.m4s` and `init.mp4?v=HASH` beside it.
+
+mod media;
+mod multivariant;
+
+pub use media::{iframes, media};
+pub(crate) use multivariant::channels;
+pub use multivariant::multivariant;

@@ -1,0 +1,132 @@
+//! The multivariant playlist (STANDARDS 1C): the renditions of the newest period.
+
+use std::fmt::{self, Write};
+
+use millstream_media::codec::AudioConfig;
+use millstream_media::track::{Track, TrackMedia};
+use millstream_window::{PeriodTrack, Rates, Window};
+
+/// The first variant is where players without a measurement begin; Apple wants one of about this many bit/s.
+const FIRST_VARIANT_BITS: u64 = 2_500_000;
+
+/// The multivariant playlist. `None` without a session or before its first period.
+///
+/// `BANDWIDTH` is the measured peak over the listed segments, but never less than the tracks' nominal bit rates, so that
+/// a dark or silent start does not look cheap; `AVERAGE-BANDWIDTH` likewise with the measured average
+/// (STANDARDS 1.27, 1.28). The variant nearest below 2.5 Mbit/s comes first, the others in the ladder's order.
+pub fn multivariant(window: &Window) -> Option<String> {
+    let period = window.current_period()?;
+    let (video, audio): (Vec<_>, Vec<_>) = period.tracks().iter().partition(|t| t.track.is_video());
+    // No feature here needs an EXT-X-VERSION above 1, which is what its absence says (STANDARDS 1.4).
+    let mut out = String::from("#EXTM3U\n#EXT-X-INDEPENDENT-SEGMENTS\n");
+    if video.is_empty() {
+        for track in audio {
+            variant(&mut out, window, track, &[]);
+        }
+        return Some(out);
+    }
+    for (i, track) in audio.iter().enumerate() {
+        audio_rendition(&mut out, &track.track, i == 0);
+    }
+    for track in in_order(window, &video) {
+        variant(&mut out, window, track, &audio);
+    }
+    for track in video {
+        iframe_variant(&mut out, window, track);
+    }
+    Some(out)
+}
+
+fn in_order<'a>(window: &Window, tracks: &[&'a PeriodTrack]) -> Vec<&'a PeriodTrack> {
+    let mut ordered = tracks.to_vec();
+    let rate = |t: &PeriodTrack| bandwidth(window, &t.track).0;
+    let below = |(_, t): &(usize, &&PeriodTrack)| rate(t) <= FIRST_VARIANT_BITS;
+    let first = tracks.iter().enumerate().filter(below).max_by_key(|(_, t)| rate(t));
+    if let Some((i, _)) = first.or_else(|| tracks.iter().enumerate().min_by_key(|(_, t)| rate(t))) {
+        let first = ordered.remove(i);
+        ordered.insert(0, first);
+    }
+    ordered
+}
+
+fn audio_rendition(out: &mut String, track: &Track, default: bool) {
+    let TrackMedia::Audio { config } = &track.media else { return };
+    let (name, channels) = (&track.name, channels(config));
+    let default = if default { "YES" } else { "NO" };
+    let _ = writeln!(
+        out,
+        "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"{name}\",LANGUAGE=\"und\",DEFAULT={default},AUTOSELECT=YES,\
+         CHANNELS=\"{channels}\",URI=\"{name}/index.m3u8\""
+    );
+}
+
+/// Channels of an audio track.
+pub(crate) const fn channels(config: &AudioConfig) -> u8 {
+    match config {
+        AudioConfig::Aac(c) => c.channels,
+        AudioConfig::Opus(c) => c.channels,
+    }
+}
+
+/// A variant: one track, and the audio group it plays with. Its rates are those with the dearest audio rendition.
+fn variant(out: &mut String, window: &Window, track: &PeriodTrack, audio: &[&PeriodTrack]) {
+    let dearest = |f: fn((u64, u64)) -> u64| audio.iter().map(|t| f(bandwidth(window, &t.track))).max().unwrap_or(0);
+    let (peak, average) = bandwidth(window, &track.track);
+    let (peak, average) = (peak + dearest(|r| r.0), average + dearest(|r| r.1));
+    let tracks = std::iter::once(track).chain(audio.iter().copied());
+    let _ = write!(out, "#EXT-X-STREAM-INF:BANDWIDTH={peak},AVERAGE-BANDWIDTH={average}{}", Codecs::of(tracks));
+    if let TrackMedia::Video { width, height, frame_rate, .. } = &track.track.media {
+        let _ = write!(out, ",RESOLUTION={width}x{height}");
+        if let Some(rate) = frame_rate {
+            let _ = write!(out, ",FRAME-RATE={:.3}", rate.as_f64());
+        }
+        if !audio.is_empty() {
+            out.push_str(",AUDIO=\"audio\"");
+        }
+        out.push_str(",CLOSED-CAPTIONS=NONE");
+    }
+    let _ = writeln!(out, "\n{}/index.m3u8", track.track.name);
+}
+
+fn iframe_variant(out: &mut String, window: &Window, track: &PeriodTrack) {
+    let TrackMedia::Video { width, height, .. } = &track.track.media else { return };
+    let (name, nominal) = (&track.track.name, u64::from(track.track.bit_rate).max(1));
+    let Rates { iframe_peak, iframe_average, .. } =
+        window.rates(name).unwrap_or(Rates { iframe_peak: nominal, iframe_average: nominal, ..Rates::default() });
+    let _ = writeln!(
+        out,
+        "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={}{},RESOLUTION={width}x{height},\
+         URI=\"{name}/iframes.m3u8\"",
+        iframe_peak.max(1),
+        iframe_average.max(1),
+        Codecs::of(std::iter::once(track)),
+    );
+}
+
+/// Peak and average in bit/s.
+fn bandwidth(window: &Window, track: &Track) -> (u64, u64) {
+    let nominal = u64::from(track.bit_rate).max(1);
+    let measured = window.rates(&track.name).unwrap_or_default();
+    (measured.peak.max(nominal), measured.average.max(nominal))
+}
+
+/// The `CODECS` attribute: every format once, video first (STANDARDS 1.29). Nothing if a codec has no string.
+struct Codecs(Vec<String>);
+
+impl Codecs {
+    fn of<'a>(tracks: impl Iterator<Item = &'a PeriodTrack>) -> Self {
+        let mut all: Vec<String> = Vec::new();
+        for codec in tracks.map(|t| t.track.codec_string()) {
+            if !codec.is_empty() && !all.contains(&codec) {
+                all.push(codec);
+            }
+        }
+        Codecs(all)
+    }
+}
+
+impl fmt::Display for Codecs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, ",CODECS=\"{}\"", self.0.join(",")) }
+    }
+}
