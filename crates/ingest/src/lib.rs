@@ -1,1 +1,18 @@
-//! placeholder
+//! Contribution protocols to access units: pure sessions, and a thin listener around them.
+//!
+//! - [`rtmp`]: the RTMP session, fed bytes and the time (pure).
+//! - [`flv`]: its tags to configurations and access units (pure).
+//! - [`source`]: what a protocol hands to the owner of a channel.
+//! - [`publishers`]: one publisher for each channel (pure).
+//! - [`key`]: the stream key, which never prints.
+//! - [`listener`]: the TCP listener and its connections (tokio).
+
+mod connection;
+mod cursor;
+pub mod flv;
+pub mod key;
+pub mod listener;
+pub mod publishers;
+pub mod rtmp;
+pub mod source;
+mod text;

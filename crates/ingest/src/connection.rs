@@ -1,0 +1,249 @@
+//! One RTMP connection: moves bytes between the socket and the pure session, and events to the channel's owner.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use millstream_media::time::UtcTime;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
+
+use crate::flv::{Demuxer, Item, Tag};
+use crate::listener::{Admission, Authorizer, Shared};
+use crate::rtmp::{CloseReason, Event, Output, PublishRequest, Refusal, Session};
+use crate::source::{
+    ByteCount, ConnectionId, EndReason, Protocol, SourceEvent, SourceInfo, SourceMessage, SourceWarning,
+};
+
+/// Bytes read at once; bounds what one step of the session can put out.
+const READ_BYTES: usize = 64 * 1024;
+
+/// After the last word: time and bytes for the peer to hang up in, so that a reset does not eat that word.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 4 * 1024 * 1024;
+
+/// Time the owner has to take the `Ended` event off a full queue.
+const ENDED_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Runs a connection to its end.
+pub(crate) async fn run<A: Authorizer>(
+    shared: &Shared<A>,
+    id: ConnectionId,
+    stream: TcpStream,
+    peer: SocketAddr,
+    end: watch::Receiver<Option<EndReason>>,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%peer, %error, "rtmp: cannot set TCP_NODELAY");
+    }
+    let session = Session::new(shared.config.session.clone(), rand::random(), shared.clock.mono());
+    let mut connection = Connection {
+        shared,
+        id,
+        stream,
+        peer,
+        end,
+        session,
+        demuxer: Demuxer::new(),
+        admission: None,
+        bytes_in: ByteCount::default(),
+        out: BytesMut::new(),
+    };
+    let reason = connection.converse().await;
+    connection.finish(reason).await;
+}
+
+struct Connection<'a, A> {
+    shared: &'a Shared<A>,
+    id: ConnectionId,
+    stream: TcpStream,
+    peer: SocketAddr,
+    end: watch::Receiver<Option<EndReason>>,
+    session: Session,
+    demuxer: Demuxer,
+    admission: Option<Admission>,
+    bytes_in: ByteCount,
+    out: BytesMut,
+}
+
+impl<A: Authorizer> Connection<'_, A> {
+    /// Reads, steps the session, writes, until something ends it.
+    async fn converse(&mut self) -> EndReason {
+        let mut buffer = vec![0; READ_BYTES];
+        loop {
+            let now = self.shared.clock.mono();
+            let wait = self.session.poll_timeout().map_or(Duration::MAX, |at| at.since(now));
+            tokio::select! {
+                // Reading comes before the time-out: after a long wait for the owner, bytes may be there that show
+                // the peer to be alive.
+                biased;
+                reason = ended(&mut self.end) => return reason,
+                read = self.stream.read(&mut buffer) => match read {
+                    Ok(0) | Err(_) => return EndReason::Disconnected,
+                    Ok(n) => {
+                        self.bytes_in.add(n as u64);
+                        self.session.handle_input(buffer.get(..n).unwrap_or_default(), self.shared.clock.mono());
+                    }
+                },
+                () = tokio::time::sleep(wait) => self.session.handle_timeout(self.shared.clock.mono()),
+            }
+            let arrived = self.shared.clock.utc();
+            if let Err(reason) = self.drain(arrived).await {
+                return reason;
+            }
+        }
+    }
+
+    /// Does everything the session asks for. What it says is sent even when it is its last word.
+    async fn drain(&mut self, arrived: UtcTime) -> Result<(), EndReason> {
+        let mut result = Ok(());
+        while let Some(output) = self.session.poll_output() {
+            result = match output {
+                Output::Send(bytes) => {
+                    self.out.extend_from_slice(&bytes);
+                    Ok(())
+                }
+                Output::Event(event) => self.event(event, arrived).await,
+                Output::Close(reason) => Err(EndReason::Closed(reason)),
+            };
+            if result.is_err() {
+                break;
+            }
+        }
+        let flushed = self.flush().await;
+        result.and(flushed)
+    }
+
+    async fn flush(&mut self) -> Result<(), EndReason> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let written = timeout(self.shared.config.write_timeout, self.stream.write_all(&self.out)).await;
+        self.out.clear();
+        match written {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(EndReason::Disconnected),
+        }
+    }
+
+    async fn event(&mut self, event: Event, arrived: UtcTime) -> Result<(), EndReason> {
+        match event {
+            Event::PublishRequest(request) => {
+                self.flush().await?;
+                match self.decide(request).await {
+                    Ok(()) => self.session.accept(self.shared.clock.mono()),
+                    Err(refusal) => self.session.reject(refusal),
+                }
+                Ok(())
+            }
+            Event::Tag(tag) => self.tag(&tag, arrived).await,
+            Event::Metadata(metadata) => self.deliver(SourceEvent::Metadata(metadata)).await,
+            Event::BadMetadata(error) => self.deliver(SourceEvent::Warning(SourceWarning::Metadata(error))).await,
+            Event::Unpublished => Err(EndReason::Unpublished),
+        }
+    }
+
+    /// Asks the authorizer, claims the channel, and tells its owner.
+    async fn decide(&mut self, request: PublishRequest) -> Result<(), Refusal> {
+        let encoder = request.encoder.clone();
+        let asked = self.shared.authorizer.authorize(request, self.peer);
+        let admission = match timeout(self.shared.config.authorize_timeout, asked).await {
+            Ok(answer) => answer?,
+            Err(_) => return Err(Refusal::Unavailable),
+        };
+        if !self.shared.claim(&admission.channel, self.id) {
+            return Err(Refusal::AlreadyPublishing);
+        }
+        let info = SourceInfo {
+            protocol: Protocol::Rtmp,
+            remote: self.peer,
+            encoder,
+            started: self.shared.clock.utc(),
+            bytes_in: self.bytes_in.clone(),
+        };
+        let encoder = info.encoder.as_deref().unwrap_or_default();
+        info!(connection = self.id.0, peer = %self.peer, channel = admission.channel, encoder, "rtmp: publishing");
+        self.admission = Some(admission);
+        self.deliver(SourceEvent::Started(info)).await.map_err(|_| Refusal::Unavailable)
+    }
+
+    async fn tag(&mut self, tag: &Tag, arrived: UtcTime) -> Result<(), EndReason> {
+        if let Some(admission) = &self.admission {
+            self.shared.media(&admission.channel, self.id);
+        }
+        for item in self.demuxer.push(tag) {
+            let event = match item {
+                Item::VideoConfig(config) => SourceEvent::VideoConfig(config),
+                Item::AudioConfig(config) => SourceEvent::AudioConfig(config),
+                Item::Unit(unit) => SourceEvent::Unit { unit, arrived },
+                Item::Problem(problem) => {
+                    let channel = self.admission.as_ref().map_or("", |a| a.channel.as_str());
+                    warn!(connection = self.id.0, channel, %problem, "rtmp: trouble with the contribution");
+                    SourceEvent::Warning(SourceWarning::Media(problem))
+                }
+            };
+            self.deliver(event).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for room in the owner's queue; meanwhile nothing is read.
+    async fn deliver(&mut self, event: SourceEvent) -> Result<(), EndReason> {
+        let Some(admission) = &self.admission else { return Ok(()) };
+        let message = SourceMessage { connection: self.id, event };
+        tokio::select! {
+            biased;
+            sent = admission.events.send(message) => sent.map_err(|_| EndReason::Stopped),
+            reason = ended(&mut self.end) => Err(reason),
+        }
+    }
+
+    /// Tells the owner, gives the channel back, and hangs up.
+    async fn finish(mut self, reason: EndReason) {
+        let bytes = self.bytes_in.get();
+        if let Some(admission) = self.admission.take() {
+            let dropped_tags = self.demuxer.dropped();
+            let (connection, channel) = (self.id.0, admission.channel.as_str());
+            info!(connection, channel, %reason, bytes, dropped_tags, "rtmp: contribution ended");
+            let message = SourceMessage { connection: self.id, event: SourceEvent::Ended(reason) };
+            // An owner that has dropped its receiver knows already.
+            if timeout(ENDED_TIMEOUT, admission.events.send(message)).await.is_err() {
+                warn!(connection, channel, "rtmp: the channel does not take the end of its contribution");
+            }
+            self.shared.release(channel, self.id);
+        } else if let EndReason::Closed(CloseReason::Refused(_) | CloseReason::BadApp | CloseReason::Play) = reason {
+            warn!(connection = self.id.0, peer = %self.peer, %reason, "rtmp: refused");
+        } else {
+            debug!(connection = self.id.0, peer = %self.peer, %reason, bytes, "rtmp: connection without a contribution");
+        }
+        self.hang_up().await;
+    }
+
+    async fn hang_up(&mut self) {
+        let linger = async {
+            self.stream.shutdown().await?;
+            let mut buffer = vec![0; READ_BYTES];
+            let mut total = 0;
+            while total < LINGER_BYTES {
+                match self.stream.read(&mut buffer).await? {
+                    0 => break,
+                    n => total += n,
+                }
+            }
+            Ok::<(), std::io::Error>(())
+        };
+        // Whether the peer hangs up in time or not, dropping the socket ends the connection.
+        drop(timeout(LINGER, linger).await);
+    }
+}
+
+/// Waits until the connection is told to end.
+async fn ended(end: &mut watch::Receiver<Option<EndReason>>) -> EndReason {
+    match end.wait_for(Option::is_some).await {
+        Ok(reason) => reason.clone().unwrap_or(EndReason::Stopped),
+        Err(_) => EndReason::Stopped,
+    }
+}

@@ -1,0 +1,233 @@
+//! The RTMP listener: accepts connections within bounds and runs a [`connection`] task for each.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use millstream_media::time::Clock;
+use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tracing::{debug, warn};
+
+use crate::connection;
+use crate::publishers::{Claim, DEFAULT_SILENCE, Publishers};
+use crate::rtmp::{self, PublishRequest, Refusal};
+use crate::source::{ConnectionId, EndReason, SourceMessage};
+
+/// Bounds of the listener.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Bounds of each session.
+    pub session: rtmp::Config,
+    /// Connections in all. Default 512.
+    pub max_connections: usize,
+    /// Connections from one address. Default 64.
+    pub max_connections_per_address: usize,
+    /// Time the [`Authorizer`] may take. Default 5 s.
+    pub authorize_timeout: Duration,
+    /// Time a peer may take to read what it is sent. Default 5 s.
+    pub write_timeout: Duration,
+    /// Silence after which a publisher may be replaced. Default 2 s.
+    pub silence: Duration,
+    /// Time connections have to end in at shutdown. Default 3 s.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            session: rtmp::Config::default(),
+            max_connections: 512,
+            max_connections_per_address: 64,
+            authorize_timeout: Duration::from_secs(5),
+            write_timeout: Duration::from_secs(5),
+            silence: DEFAULT_SILENCE,
+            drain_timeout: Duration::from_secs(3),
+        }
+    }
+}
+
+/// Where an admitted contribution goes.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    /// The channel.
+    pub channel: String,
+    /// The channel owner's queue. While it is full the connection is not read, so that the peer is slowed down and
+    /// nothing is dropped. If its receiver is dropped, the connection is closed.
+    pub events: mpsc::Sender<SourceMessage>,
+}
+
+/// Decides who may publish.
+pub trait Authorizer: Send + Sync + 'static {
+    /// Whether `request` from `peer` may publish, and where it goes. That the channel has no other publisher is
+    /// checked by the listener afterwards.
+    fn authorize(
+        &self,
+        request: PublishRequest,
+        peer: SocketAddr,
+    ) -> impl Future<Output = Result<Admission, Refusal>> + Send;
+}
+
+/// A bound RTMP listener.
+#[derive(Debug)]
+pub struct Listener<A> {
+    socket: TcpListener,
+    shared: Arc<Shared<A>>,
+}
+
+/// What the connections of a listener share.
+pub(crate) struct Shared<A> {
+    pub(crate) config: Config,
+    pub(crate) authorizer: A,
+    pub(crate) clock: Arc<dyn Clock>,
+    registry: Mutex<Registry>,
+}
+
+#[derive(Debug)]
+struct Registry {
+    publishers: Publishers,
+    next_id: u64,
+    open: Vec<Open>,
+    refused: u64,
+}
+
+#[derive(Debug)]
+struct Open {
+    id: ConnectionId,
+    address: IpAddr,
+    end: watch::Sender<Option<EndReason>>,
+}
+
+impl<A: Authorizer> Listener<A> {
+    /// Binds `address`; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// The socket's.
+    pub async fn bind(
+        address: impl ToSocketAddrs,
+        config: Config,
+        authorizer: A,
+        clock: Arc<dyn Clock>,
+    ) -> io::Result<Self> {
+        let socket = TcpListener::bind(address).await?;
+        let registry =
+            Registry { publishers: Publishers::new(config.silence), next_id: 1, open: Vec::new(), refused: 0 };
+        let shared = Arc::new(Shared { config, authorizer, clock, registry: Mutex::new(registry) });
+        Ok(Listener { socket, shared })
+    }
+
+    /// The address that is bound.
+    ///
+    /// # Errors
+    /// The socket's.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Accepts until `shutdown` is done, then ends every connection and waits for them, at most
+    /// [`Config::drain_timeout`].
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let mut tasks = JoinSet::new();
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                accepted = self.socket.accept() => match accepted {
+                    Ok((stream, peer)) => self.start(stream, peer, &mut tasks),
+                    Err(error) => {
+                        // Out of descriptors, mostly: it passes when connections end.
+                        warn!(%error, "rtmp: cannot accept");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                },
+                Some(_) = tasks.join_next() => {}
+            }
+        }
+        drop(self.socket);
+        for open in &self.shared.registry().open {
+            open.end.send_replace(Some(EndReason::Stopped));
+        }
+        let all_done = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.shared.config.drain_timeout, all_done).await.is_err() {
+            warn!("rtmp: connections did not end in time and are cut");
+        }
+    }
+
+    fn start(&self, stream: TcpStream, peer: SocketAddr, tasks: &mut JoinSet<()>) {
+        let Some((id, end)) = self.shared.open(peer.ip()) else {
+            debug!(%peer, "rtmp: too many connections");
+            return;
+        };
+        let shared = Arc::clone(&self.shared);
+        tasks.spawn(async move {
+            let slot = Slot { shared: &*shared, id };
+            connection::run(&shared, id, stream, peer, end).await;
+            drop(slot);
+        });
+    }
+}
+
+/// A connection's place in the registry; given back also when its task is cut or panics.
+struct Slot<'a, A> {
+    shared: &'a Shared<A>,
+    id: ConnectionId,
+}
+
+impl<A> Drop for Slot<'_, A> {
+    fn drop(&mut self) {
+        self.shared.registry().open.retain(|o| o.id != self.id);
+    }
+}
+
+impl<A> Shared<A> {
+    /// The registry holds no invariant across a panic, so a poisoned lock is taken as it is.
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self, address: IpAddr) -> Option<(ConnectionId, watch::Receiver<Option<EndReason>>)> {
+        let mut registry = self.registry();
+        let of_address = registry.open.iter().filter(|o| o.address == address).count();
+        if registry.open.len() >= self.config.max_connections || of_address >= self.config.max_connections_per_address {
+            registry.refused += 1;
+            return None;
+        }
+        let id = ConnectionId(registry.next_id);
+        registry.next_id += 1;
+        let (end, receiver) = watch::channel(None);
+        registry.open.push(Open { id, address, end });
+        Some((id, receiver))
+    }
+
+    /// Claims `channel`; the silent holder, if any, is told to end.
+    pub(crate) fn claim(&self, channel: &str, id: ConnectionId) -> bool {
+        let mut registry = self.registry();
+        match registry.publishers.claim(channel, id, self.clock.mono()) {
+            Claim::Granted => true,
+            Claim::TakenOver { old } => {
+                if let Some(open) = registry.open.iter().find(|o| o.id == old) {
+                    open.end.send_replace(Some(EndReason::TakenOver));
+                }
+                true
+            }
+            Claim::Refused => false,
+        }
+    }
+
+    pub(crate) fn media(&self, channel: &str, id: ConnectionId) {
+        self.registry().publishers.media(channel, id, self.clock.mono());
+    }
+
+    pub(crate) fn release(&self, channel: &str, id: ConnectionId) {
+        self.registry().publishers.release(channel, id);
+    }
+}
+
+impl<A> std::fmt::Debug for Shared<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("config", &self.config).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,123 @@
+//! One publisher for each channel: who holds it, who is refused, who takes over from a silent one. Pure.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use millstream_media::time::MonoTime;
+
+use crate::source::ConnectionId;
+
+/// Time without media after which a publisher may be replaced, unless another is set.
+pub const DEFAULT_SILENCE: Duration = Duration::from_secs(2);
+
+/// Who publishes where. It holds one entry for each channel being published, so it is bounded by the connections.
+#[derive(Debug)]
+pub struct Publishers {
+    silence: Duration,
+    holders: HashMap<String, Holder>,
+}
+
+#[derive(Debug)]
+struct Holder {
+    connection: ConnectionId,
+    last_media: MonoTime,
+}
+
+/// The answer to a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The channel was free.
+    Granted,
+    /// The channel is the claimant's now; `old` has been silent and is to be closed.
+    TakenOver {
+        /// The connection that held it.
+        old: ConnectionId,
+    },
+    /// Another one is publishing.
+    Refused,
+}
+
+impl Publishers {
+    /// Nobody publishes. A publisher that has sent no media for `silence` may be replaced.
+    pub fn new(silence: Duration) -> Self {
+        Publishers { silence, holders: HashMap::new() }
+    }
+
+    /// `connection` wants to publish on `channel`.
+    pub fn claim(&mut self, channel: &str, connection: ConnectionId, now: MonoTime) -> Claim {
+        let claim = match self.holders.get(channel) {
+            None => Claim::Granted,
+            Some(holder) if holder.connection == connection => Claim::Granted,
+            Some(holder) if now.since(holder.last_media) >= self.silence => Claim::TakenOver { old: holder.connection },
+            Some(_) => return Claim::Refused,
+        };
+        self.holders.insert(channel.to_owned(), Holder { connection, last_media: now });
+        claim
+    }
+
+    /// `connection` has sent media for `channel`. False if it does not hold the channel (any more).
+    pub fn media(&mut self, channel: &str, connection: ConnectionId, now: MonoTime) -> bool {
+        match self.holders.get_mut(channel) {
+            Some(holder) if holder.connection == connection => {
+                holder.last_media = now;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// `connection` is gone. Nothing happens if another one has taken the channel over.
+    pub fn release(&mut self, channel: &str, connection: ConnectionId) {
+        if self.holders.get(channel).is_some_and(|h| h.connection == connection) {
+            self.holders.remove(channel);
+        }
+    }
+}
+
+impl Default for Publishers {
+    fn default() -> Self {
+        Publishers::new(DEFAULT_SILENCE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: ConnectionId = ConnectionId(1);
+    const B: ConnectionId = ConnectionId(2);
+
+    fn at(ms: u64) -> MonoTime {
+        MonoTime(Duration::from_millis(ms))
+    }
+
+    #[test]
+    fn a_second_publisher_is_refused_while_the_first_sends() {
+        let mut p = Publishers::default();
+        assert_eq!(p.claim("c", A, at(0)), Claim::Granted);
+        assert!(p.media("c", A, at(5000)));
+        assert_eq!(p.claim("c", B, at(6999)), Claim::Refused);
+        assert_eq!(p.claim("other", B, at(6999)), Claim::Granted);
+    }
+
+    #[test]
+    fn a_silent_publisher_is_taken_over_and_cannot_release_the_new_one() {
+        let mut p = Publishers::default();
+        p.claim("c", A, at(0));
+        p.media("c", A, at(5000));
+        assert_eq!(p.claim("c", B, at(7000)), Claim::TakenOver { old: A });
+        assert!(!p.media("c", A, at(7001)), "the old one holds nothing any more");
+        p.release("c", A);
+        assert_eq!(p.claim("c", A, at(7002)), Claim::Refused);
+        p.release("c", B);
+        assert_eq!(p.claim("c", A, at(7003)), Claim::Granted);
+    }
+
+    #[test]
+    fn a_publisher_that_never_sent_counts_as_silent_from_its_claim() {
+        let mut p = Publishers::default();
+        p.claim("c", A, at(0));
+        assert_eq!(p.claim("c", B, at(1999)), Claim::Refused);
+        assert_eq!(p.claim("c", B, at(2000)), Claim::TakenOver { old: A });
+    }
+}

@@ -1,0 +1,19 @@
+//! RTMP 1.0 and Enhanced RTMP, the publishing half: a pure session that is fed bytes and the time.
+//!
+//! - [`handshake`]: C0 C1 C2 against S0 S1 S2.
+//! - [`chunk`]: chunks to messages and back.
+//! - [`clock`]: 32-bit milliseconds to a clock that does not wrap.
+//! - [`amf0`]: values of commands and metadata.
+//! - [`command`]: what a client asks and how it is answered.
+//! - [`session`]: the conversation.
+
+pub mod amf0;
+pub mod chunk;
+pub mod clock;
+pub mod command;
+mod error;
+pub mod handshake;
+pub mod session;
+
+pub use error::{CloseReason, Error, Refusal};
+pub use session::{Config, Event, Output, PublishRequest, Session};
