@@ -93,6 +93,9 @@ pub enum ToWorker {
         first_frame: FrameIndex,
         /// First audio frame to output, in samples at 48 kHz since the epoch, a multiple of 1024.
         first_audio: u64,
+        /// Renditions whose frames are out already further than `first_frame`, and the frame each goes on with (an
+        /// IDR). After a restart this keeps every rendition without gap and without repetition.
+        resume: Vec<(RenditionName, FrameIndex)>,
         /// Text on the slate shown after a time of input loss (ASCII, at most 64 characters).
         slate_text: String,
     },
@@ -159,6 +162,20 @@ pub enum FromWorker {
         width: u32,
         /// Height in pixels.
         height: u32,
+    },
+    /// A rendition left the ladder; its last unit was said before this. Another of the same name may follow.
+    RenditionEnded {
+        /// Which rendition.
+        name: RenditionName,
+        /// First segment without it.
+        at_segment: u64,
+    },
+    /// A rendition cannot be made; the others go on.
+    RenditionFailed {
+        /// Which rendition.
+        name: RenditionName,
+        /// Cause and mend, for the operator.
+        reason: String,
     },
     /// An encoded picture, in presentation order (there are no B-frames). Payload: length-prefixed NAL units
     /// (4-byte lengths) or OBUs, parameter sets removed.

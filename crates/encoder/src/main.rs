@@ -1,2 +1,125 @@
-//! placeholder
-fn main() {}
+//! The encode worker: one process for each channel. It is given access units over a socket, decodes once, scales,
+//! encodes every rendition, and hands encoded units back.
+//!
+//! - [`link`]: the socket, and the signs of life.
+//! - [`pipeline`]: the main thread.
+//! - [`video`], [`audio`]: decoding; [`conform`], [`drift`]: onto the grid.
+//! - [`ladder`], [`rendition`]: scaling and encoding, on their own threads; [`geometry`], [`options`].
+//! - [`slate`], [`font`]: pictures made here.
+//! - [`libav`]: the FFmpeg libraries, and all unsafe code but [`sandbox`]'s and [`clock`]'s.
+//!
+//! Bounds: every queue is bounded (32 messages in, 4 pictures to be scaled, 4 pictures for each encoder, 256 messages
+//! out), memory by `--memory-mib`. The delay from a picture's arrival to its coded bytes is that of the decoder (its
+//! reordering), 4 frames of look-ahead, and one frame for each encoder thread beyond the first.
+
+mod audio;
+mod clock;
+mod conform;
+mod drift;
+mod font;
+mod geometry;
+mod ladder;
+mod libav;
+mod link;
+mod options;
+mod pipeline;
+mod rendition;
+mod sandbox;
+mod slate;
+mod video;
+
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use millstream_encode_wire::VERSION;
+use millstream_encode_wire::message::{FromWorker, ToWorker};
+
+/// Address space of the worker if nothing else is said, in MiB: a 2160p ladder needs about 2,000.
+const DEFAULT_MEMORY_MIB: u64 = 4096;
+
+const USAGE: &str = "millstream-encoder is started by millstream, not by hand.\n\n\
+Usage: millstream-encoder --fd N [--memory-mib N]\n\n\
+  --fd N          an inherited, connected stream socket that speaks the encode protocol\n\
+  --memory-mib N  limit of address space in MiB (default 4096)\n";
+
+fn main() -> ExitCode {
+    match arguments(std::env::args().skip(1)) {
+        Ok(Some((fd, memory_mib))) => match run(fd, memory_mib) {
+            Ok(never) => never,
+            Err(error) => {
+                eprintln!("millstream-encoder: {error}");
+                ExitCode::FAILURE
+            }
+        },
+        Ok(None) => {
+            print!("{USAGE}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("millstream-encoder: {error}; see --help");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The socket's number and the memory limit; `None` if help is asked for.
+fn arguments(mut given: impl Iterator<Item = String>) -> Result<Option<(i32, u64)>, String> {
+    let (mut fd, mut memory_mib) = (None, DEFAULT_MEMORY_MIB);
+    while let Some(argument) = given.next() {
+        let mut number = || {
+            let value = given.next().ok_or_else(|| format!("{argument} wants a number"))?;
+            value.parse::<u64>().map_err(|_| format!("{argument} wants a number, not {value:?}"))
+        };
+        match argument.as_str() {
+            "--fd" => fd = Some(i32::try_from(number()?).map_err(|_| "--fd is out of range".to_owned())?),
+            "--memory-mib" => memory_mib = number()?,
+            "--help" | "-h" => return Ok(None),
+            other => return Err(format!("unknown argument {other:?}")),
+        }
+    }
+    match fd {
+        Some(fd) if fd >= 3 => Ok(Some((fd, memory_mib))),
+        Some(fd) => Err(format!("--fd {fd} is a standard stream, not a socket")),
+        None => Err("--fd is missing".to_owned()),
+    }
+}
+
+fn run(fd: i32, memory_mib: u64) -> std::io::Result<ExitCode> {
+    // SAFETY: the parent gave us this descriptor and nobody else in the process uses it.
+    let socket = UnixStream::from(unsafe { OwnedFd::from_raw_fd(fd) });
+    socket.peer_addr().map_err(|e| std::io::Error::new(e.kind(), format!("descriptor {fd} is no socket: {e}")))?;
+    libav::quiet();
+    sandbox::confine(memory_mib.saturating_mul(1 << 20))?;
+    let shared = Arc::new(link::Shared::default());
+    let (inbox, outbox) = link::start(socket, &shared)?;
+    outbox.send(FromWorker::Hello { version: VERSION, library: libav::version() }, Bytes::new());
+    let beginning = loop {
+        match inbox.recv() {
+            Ok((ToWorker::Start { version, grid, ladder, first_frame, first_audio, resume, slate_text }, _)) => {
+                if version != VERSION {
+                    outbox.warn(format!("the server speaks version {version}, this worker {VERSION}"));
+                    outbox.send(FromWorker::Finished, Bytes::new());
+                    park();
+                }
+                break pipeline::Beginning { grid, ladder, first_frame, first_audio, resume, slate_text };
+            }
+            Ok((ToWorker::Finish, _)) | Err(_) => {
+                outbox.send(FromWorker::Finished, Bytes::new());
+                park();
+            }
+            Ok(_) => outbox.warn("a message before the start is ignored"),
+        }
+    };
+    pipeline::Pipeline::start(beginning, outbox, shared)?.run(&inbox);
+    park()
+}
+
+/// Waits for the writing thread, which ends the process once the last message is out.
+fn park() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
