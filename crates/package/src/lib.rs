@@ -3,8 +3,12 @@
 //! Pure: no sockets, files, tasks or clocks. Manifests are functions of a [`millstream_window::Window`] alone: two
 //! origins that hold the same segments write the same bytes.
 //!
+//! - [`assembly`]: an encoder's samples to chunks, period by period.
 //! - [`hls`]: multivariant, media and I-frame playlists.
 //! - [`dash`]: the MPD.
+//! - [`segmenter`]: samples in, chunks and segment ends out.
 
+pub mod assembly;
 pub mod dash;
 pub mod hls;
+pub mod segmenter;

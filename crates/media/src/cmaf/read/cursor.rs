@@ -33,10 +33,6 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    pub(super) fn u8(&mut self) -> Result<u8, Error> {
-        self.array::<1>().map(|[b]| b)
-    }
-
     pub(super) fn u16(&mut self) -> Result<u16, Error> {
         self.array().map(u16::from_be_bytes)
     }
