@@ -1,0 +1,60 @@
+//! The configuration: defaults, then the file, then the environment, then flags.
+//!
+//! - [`settings`]: every setting with its default; their doc comments are the reference page.
+//! - [`layers`]: the four layers laid over each other, a pure function.
+//! - [`reference`]: `docs/reference/config.md`, made from the settings.
+
+pub mod layers;
+pub mod reference;
+pub mod settings;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+pub use layers::{Flags, effective};
+pub use settings::{Config, LogFormat};
+
+/// Read from the current directory where no `--config` is given.
+pub const DEFAULT_FILE: &str = "millstream.toml";
+
+/// A configuration, and what was odd about its sources.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What is in force.
+    pub config: Config,
+    /// The file that was read.
+    pub file: Option<PathBuf>,
+    /// To be logged once at the start.
+    pub warnings: Vec<String>,
+}
+
+/// Reads the file (`path`, or [`DEFAULT_FILE`] if it is there), the environment and the flags.
+///
+/// # Errors
+/// If the file cannot be read, or a setting cannot be accepted: with its place and the mend.
+pub fn load(path: Option<&Path>, flags: &Flags) -> Result<Loaded> {
+    let file = match path {
+        Some(path) => Some(path.to_owned()),
+        None => Some(PathBuf::from(DEFAULT_FILE)).filter(|default| default.exists()),
+    };
+    let text = match &file {
+        Some(path) => Some(std::fs::read_to_string(path).with_context(|| {
+            format!("the configuration file {} cannot be read; check --config", path.display())
+        })?),
+        None => None,
+    };
+    let source = file.as_deref().zip(text.as_deref());
+    let (config, warnings) = effective(source, &environment(), flags)?;
+    Ok(Loaded { config, file, warnings })
+}
+
+/// The environment's `MILLSTREAM_…` variables; the one place that reads them.
+#[allow(clippy::disallowed_methods, reason = "the shell's one place that reads the environment")]
+fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| name.starts_with(layers::ENV_PREFIX))
+        .collect()
+}

@@ -1,0 +1,256 @@
+//! Every setting of the server, with its default. The doc comments are the reference page: keep them for users.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use millstream_control::channel::{ChannelConfig, Seconds};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::ToSchema;
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[ingest]`
+    pub ingest: Ingest,
+    /// `[encode]`
+    pub encode: Encode,
+    /// `[archive]`
+    pub archive: Archive,
+    /// `[log]`
+    pub log: Log,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[[channel]]`
+    pub channel: Vec<ChannelConfig>,
+}
+
+/// The server itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Address for viewers, the console and the API, as `IP:PORT`; port 0 takes a free one.
+    #[schema(value_type = String)]
+    pub http: Address,
+    /// Folder for what the server keeps; made if it is not there.
+    #[schema(value_type = String)]
+    pub data_dir: PathBuf,
+    /// Names, besides `localhost` and IP addresses, under which the console and the API may be opened on this machine.
+    pub hosts: Vec<String>,
+    /// How long a stop waits for channels to end cleanly and for answers to be sent, in seconds.
+    #[schema(value_type = f64)]
+    pub drain_seconds: Seconds,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Server {
+            http: Address::local(8080),
+            data_dir: PathBuf::from("./millstream-data"),
+            hosts: Vec::new(),
+            drain_seconds: Seconds::new(10),
+        }
+    }
+}
+
+/// Where contributions come in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ingest {
+    /// Address for RTMP, as `IP:PORT`, or `off`.
+    #[schema(value_type = String)]
+    pub rtmp: Address,
+    /// Address for SRT, as `IP:PORT`, or `off`. Accepted and kept: the listener comes with a later version.
+    #[schema(value_type = String)]
+    pub srt: Address,
+    /// Address for WHIP's media, as `IP:PORT`, or `off`. Accepted and kept: the listener comes with a later version.
+    #[schema(value_type = String)]
+    pub webrtc: Address,
+}
+
+impl Default for Ingest {
+    fn default() -> Self {
+        Ingest { rtmp: Address::local(1935), srt: Address::local(8890), webrtc: Address::local(8189) }
+    }
+}
+
+/// The encode worker.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Encode {
+    /// Path of `millstream-encoder`; empty for the one beside `millstream`.
+    #[schema(value_type = String)]
+    pub worker: PathBuf,
+}
+
+/// The object store of definitions and recordings.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Archive {
+    /// `file://FOLDER`; empty for the folder `store` in `data_dir`. Other stores come with a later version.
+    pub url: String,
+}
+
+/// The log, on standard error.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug` or `trace`, also by module: `info,millstream_ingest=debug`.
+    pub level: String,
+    /// `text` or `json`.
+    #[schema(value_type = String)]
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Log { level: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Bounds on what peers may take.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Most HTTP connections at once, 1 to 1000000.
+    pub http_connections: u32,
+    /// Most RTMP connections at once, 1 to 10000.
+    pub rtmp_connections: u32,
+    /// Most RTMP connections at once from one address, 1 to 10000.
+    pub rtmp_connections_per_address: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { http_connections: 20_000, rtmp_connections: 500, rtmp_connections_per_address: 50 }
+    }
+}
+
+impl Config {
+    /// The folder of the object store.
+    pub fn store_folder(&self) -> PathBuf {
+        match self.archive.url.strip_prefix("file://") {
+            Some(folder) => PathBuf::from(folder),
+            None => self.server.data_dir.join("store"),
+        }
+    }
+
+    /// Checks what no type says. Each error names its section and key.
+    pub fn check(&self) -> Vec<(&'static str, &'static str, String)> {
+        let mut errors = Vec::new();
+        if self.server.http == Address::OFF {
+            errors.push(("server", "http", "cannot be off; give an address such as 127.0.0.1:8080".to_owned()));
+        }
+        if self.server.data_dir.as_os_str().is_empty() {
+            errors.push(("server", "data_dir", "is empty; name a folder such as ./millstream-data".to_owned()));
+        }
+        let url = &self.archive.url;
+        if !(url.is_empty() || url.strip_prefix("file://").is_some_and(|folder| !folder.is_empty())) {
+            let scheme = url.split_once("://").map_or("what it is", |(scheme, _)| scheme);
+            errors.push(("archive", "url", format!("cannot be {scheme} yet; use file://FOLDER, or leave it out")));
+        }
+        for (key, value, most) in [
+            ("http_connections", self.limits.http_connections, 1_000_000),
+            ("rtmp_connections", self.limits.rtmp_connections, 10_000),
+            ("rtmp_connections_per_address", self.limits.rtmp_connections_per_address, 10_000),
+        ] {
+            if !(1..=most).contains(&value) {
+                errors.push(("limits", key, format!("is {value}; use 1 to {most}")));
+            }
+        }
+        errors
+    }
+
+    /// The effective configuration as TOML, without secrets.
+    ///
+    /// # Errors
+    /// If it cannot be written as TOML.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        #[derive(Serialize)]
+        struct Printed<'a> {
+            #[serde(flatten)]
+            config: &'a ChannelConfig,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            stream_key: Option<&'static str>,
+        }
+        #[derive(Serialize)]
+        struct Channels<'a> {
+            channel: Vec<Printed<'a>>,
+        }
+        let mut text = toml::to_string(&Config { channel: Vec::new(), ..self.clone() })?;
+        text = text.replace("channel = []\n\n", "").replace("channel = []\n", "");
+        if !self.channel.is_empty() {
+            let channel = self
+                .channel
+                .iter()
+                .map(|config| Printed { config, stream_key: config.stream_key.as_ref().map(|_| "(redacted)") })
+                .collect();
+            text.push('\n');
+            text.push_str(&toml::to_string(&Channels { channel })?);
+        }
+        Ok(text)
+    }
+}
+
+/// An address to listen on, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address(Option<SocketAddr>);
+
+impl Address {
+    /// Do not listen.
+    pub const OFF: Address = Address(None);
+
+    /// A port of the loopback address.
+    pub const fn local(port: u16) -> Self {
+        Address(Some(SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)))
+    }
+
+    /// The address; `None` if off.
+    pub const fn get(self) -> Option<SocketAddr> {
+        self.0
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => write!(f, "{address}"),
+            None => f.write_str("off"),
+        }
+    }
+}
+
+impl Serialize for Address {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        match text.as_str() {
+            "off" => Ok(Address::OFF),
+            text => match text.parse() {
+                Ok(address) => Ok(Address(Some(address))),
+                Err(_) => Err(serde::de::Error::custom(format!(
+                    "{text:?} is no address; write IP:PORT such as 127.0.0.1:8080 (0.0.0.0 for all interfaces), or off"
+                ))),
+            },
+        }
+    }
+}
