@@ -1,0 +1,218 @@
+//! Rules of one version of an MPD: 2.2 to 2.4, 2.6 to 2.12, 2.21.
+
+use std::collections::BTreeSet;
+
+use millstream_media::time::{NANOS_PER_SECOND, UtcTime};
+
+use super::mpd::{AdaptationSet, Mpd, Representation, Template};
+use crate::finding::Findings;
+use crate::text::seconds;
+
+/// Clock schemes that the timing model allows (2.3).
+const CLOCK_SCHEMES: [&str; 4] = [
+    "urn:mpeg:dash:utc:http-xsdate:2014",
+    "urn:mpeg:dash:utc:http-iso:2014",
+    "urn:mpeg:dash:utc:http-head:2014",
+    "urn:mpeg:dash:utc:direct:2014",
+];
+
+/// Asks every rule that one version of an MPD can break by itself; `now` is when it was read.
+pub fn check(mpd: &Mpd, now: UtcTime, url: &str, findings: &mut Findings) {
+    if mpd.dynamic {
+        dynamic(mpd, url, findings);
+    } else if mpd.minimum_update_period.is_some() {
+        findings.error("2.5", url, "a static MPD with @minimumUpdatePeriod");
+    }
+    if mpd.periods.is_empty() {
+        findings.error("2.1", url, "no Period");
+    }
+    let mut ids = BTreeSet::new();
+    for period in &mpd.periods {
+        for set in &period.sets {
+            match &set.id {
+                None => findings.error("2.6", url, "an AdaptationSet without @id"),
+                Some(id) if !ids.insert((period.id.clone(), id.clone())) => {
+                    findings.error("2.6", url, format!("AdaptationSet@id {id} is there twice"));
+                }
+                Some(_) => {}
+            }
+            adaptation_set(set, url, findings);
+            for representation in &set.representations {
+                segments(mpd, period.start.unwrap_or(0), representation, now, url, findings);
+            }
+        }
+    }
+}
+
+fn dynamic(mpd: &Mpd, url: &str, findings: &mut Findings) {
+    for (name, missing) in
+        [("availabilityStartTime", mpd.availability_start.is_none()), ("publishTime", mpd.publish.is_none())]
+    {
+        if missing {
+            findings.error("2.2", url, format!("a dynamic MPD without @{name}"));
+        }
+    }
+    if mpd.utc_timing.is_empty() {
+        findings.error("2.3", url, "a dynamic MPD without UTCTiming");
+    }
+    for (scheme, _) in &mpd.utc_timing {
+        if !CLOCK_SCHEMES.contains(&scheme.as_str()) {
+            findings.error("2.3", url, format!("UTCTiming scheme {scheme} is not allowed"));
+        }
+    }
+    if mpd.tree.child("LeapSecondInformation").is_none() {
+        findings.warn("2.4", url, "no LeapSecondInformation");
+    }
+    for period in mpd.periods.iter().filter(|p| p.start.is_none()) {
+        let id = period.id.as_deref().unwrap_or("?");
+        findings.error("2.6", url, format!("Period {id} without @start"));
+    }
+    if let (Some(delay), Some(depth)) = (mpd.suggested_delay, mpd.time_shift_depth)
+        && delay >= depth
+    {
+        let (delay, depth) = (seconds(delay), seconds(depth));
+        findings.error("2.12", url, format!("@suggestedPresentationDelay {delay} leaves nothing of {depth}"));
+    }
+}
+
+fn adaptation_set(set: &AdaptationSet, url: &str, findings: &mut Findings) {
+    let id = set.id.as_deref().unwrap_or("?");
+    let aligned = ["segmentAlignment", "subsegmentAlignment"];
+    if !aligned.iter().any(|a| set.tree.get(a).is_some_and(|v| v != "false")) {
+        findings.error("2.21", url, format!("AdaptationSet {id} without @segmentAlignment"));
+    }
+    let modes: BTreeSet<_> = set
+        .representations
+        .iter()
+        .map(|r| r.template.as_ref().map(|t| (t.timeline.is_some(), t.media.as_ref().map(|m| m.contains("$Time")))))
+        .collect();
+    if modes.len() > 1 {
+        findings.error("2.8", url, format!("AdaptationSet {id} mixes addressing modes"));
+    }
+    for representation in &set.representations {
+        let name = format!("Representation {}", representation.id);
+        if representation.id.is_empty() || representation.bandwidth.is_none() {
+            findings.error("2.1", url, format!("{name} without @id or @bandwidth"));
+        }
+        match representation.mime_type.as_deref() {
+            Some(m) if m.ends_with("/mp4") => {}
+            other => findings.error("2.21", url, format!("{name} has @mimeType {}", other.unwrap_or("missing"))),
+        }
+        if representation.codecs.is_none() {
+            findings.error("2.21", url, format!("{name} without @codecs"));
+        }
+        for name in ["availabilityTimeOffset", "availabilityTimeComplete"] {
+            let own = representation.tree.child("SegmentTemplate").and_then(|t| t.get(name));
+            if own.or(representation.tree.get(name)).is_some() {
+                findings.error("2.11", url, format!("@{name} on Representation {}", representation.id));
+            }
+        }
+        match &representation.template {
+            None => findings.error("2.8", url, format!("{name} without SegmentTemplate")),
+            Some(template) => addressing(template, &name, url, findings),
+        }
+    }
+}
+
+fn addressing(template: &Template, name: &str, url: &str, findings: &mut Findings) {
+    if template.timescale.is_none_or(|t| t == 0) {
+        findings.error("2.8", url, format!("{name}: SegmentTemplate without @timescale"));
+    }
+    if template.initialization.is_none() {
+        findings.error("2.8", url, format!("{name}: SegmentTemplate without @initialization"));
+    }
+    let media = template.media.as_deref().unwrap_or_default();
+    match (media.contains("$Number"), media.contains("$Time")) {
+        (true, true) => findings.error("2.8", url, format!("{name}: both $Number$ and $Time$ in @media")),
+        (false, false) => findings.error("2.8", url, format!("{name}: neither $Number$ nor $Time$ in @media")),
+        _ => {}
+    }
+}
+
+/// The timeline of one representation: 2.7, 2.9, 2.10, 2.11.
+fn segments(
+    mpd: &Mpd,
+    period_start: i64,
+    representation: &Representation,
+    now: UtcTime,
+    url: &str,
+    findings: &mut Findings,
+) {
+    let Some(template) = &representation.template else { return };
+    let Some(timeline) = &template.timeline else { return };
+    let id = &representation.id;
+    written_form(representation, mpd, url, findings);
+    for pair in timeline.windows(2) {
+        let [a, b] = pair else { continue };
+        let end = a.start + a.duration;
+        if b.start != end {
+            let what = if b.start > end { "gap" } else { "overlap" };
+            let ticks = b.start.abs_diff(end);
+            findings.error("2.10", url, format!("{id}: a {what} of {ticks} ticks before segment {}", b.number));
+        }
+    }
+    let scale = i128::from(template.timescale.unwrap_or(1).max(1));
+    let nanos = |ticks: u64| {
+        let relative = i128::from(ticks) - i128::from(template.offset);
+        i64::try_from(relative * i128::from(NANOS_PER_SECOND) / scale).unwrap_or(i64::MAX)
+    };
+    if let Some(limit) = mpd.max_segment_duration {
+        for entry in timeline.iter().filter(|e| nanos(e.duration + template.offset) > limit) {
+            let length = seconds(nanos(entry.duration + template.offset));
+            findings.error(
+                "2.1",
+                url,
+                format!("{id}: segment {} lasts {length}, over @maxSegmentDuration", entry.number),
+            );
+        }
+    }
+    let Some(start) = mpd.availability_start.filter(|_| mpd.dynamic) else { return };
+    let wall = |ticks: u64| UtcTime(start.0.saturating_add(period_start).saturating_add(nanos(ticks)));
+    if let (Some(depth), Some(first)) = (mpd.time_shift_depth, timeline.first()) {
+        // A segment has expired when its end is before the window; one segment and the update are allowed for.
+        let end = wall(first.start + first.duration);
+        let slack = nanos(first.duration + template.offset) + mpd.minimum_update_period.unwrap_or(0) + NANOS_PER_SECOND;
+        let age = now.nanos_since(end);
+        if age > depth.saturating_add(slack) {
+            let message = format!("{id}: segment {} ended {} ago, outside of the window", first.number, seconds(age));
+            findings.error("2.7", url, message);
+        }
+    }
+    if let Some(last) = timeline.last() {
+        let ahead = wall(last.start + last.duration).nanos_since(now);
+        if ahead > NANOS_PER_SECOND {
+            let message = format!("{id}: segment {} ends {} from now, yet it is listed", last.number, seconds(ahead));
+            findings.error("2.11", url, message);
+        }
+    }
+}
+
+/// What must not be written in a timeline, and what should be merged.
+fn written_form(representation: &Representation, mpd: &Mpd, url: &str, findings: &mut Findings) {
+    let id = &representation.id;
+    let set_template = mpd
+        .tree
+        .all("Period")
+        .flat_map(|p| p.all("AdaptationSet"))
+        .find(|s| s.all("Representation").any(|r| r.get("id") == Some(id)));
+    let template = representation.tree.child("SegmentTemplate").or_else(|| set_template?.child("SegmentTemplate"));
+    let Some(template) = template else { return };
+    if template.get("eptDelta").is_some() {
+        findings.error("2.7", url, format!("{id}: @eptDelta with a timeline"));
+    }
+    let Some(timeline) = template.child("SegmentTimeline") else { return };
+    let entries: Vec<_> = timeline.all("S").collect();
+    if entries.iter().any(|s| s.get("n").is_some()) {
+        findings.error("2.7", url, format!("{id}: S@n"));
+    }
+    if entries.first().is_some_and(|s| s.get("t").is_none()) {
+        findings.error("2.9", url, format!("{id}: the first S has no @t"));
+    }
+    let unmerged = entries.windows(2).any(|p| match p {
+        [a, b] => a.get("d") == b.get("d") && b.get("t").is_none(),
+        _ => false,
+    });
+    if unmerged {
+        findings.warn("2.9", url, format!("{id}: equal neighbours are not merged with @r"));
+    }
+}

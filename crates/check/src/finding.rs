@@ -1,0 +1,111 @@
+//! What a rule says: which rule, how bad, where, and what was seen.
+
+use serde::Serialize;
+
+/// Most findings kept of one rule for one URL; more are counted only.
+const EXAMPLES_PER_RULE: usize = 5;
+
+/// Most findings kept in all.
+const MAX_FINDINGS: usize = 1000;
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Against a SHOULD: it works, somebody is worse off.
+    Warning,
+    /// Against a MUST: some player will fail.
+    Error,
+}
+
+/// One thing that is not as a standard says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The rule's number, such as `1.7` or `CHECK-1b`.
+    pub rule: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What it is about.
+    pub url: String,
+    /// What was seen, in one line.
+    pub message: String,
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let severity = match self.severity {
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        };
+        write!(f, "{severity} {}: {} ({})", self.rule, self.message, self.url)
+    }
+}
+
+/// Findings as they are collected. Bounded: see [`Findings::left_out`].
+#[derive(Debug, Default)]
+pub struct Findings {
+    list: Vec<Finding>,
+    left_out: u64,
+}
+
+impl Findings {
+    /// Against a MUST.
+    pub fn error(&mut self, rule: &'static str, url: &str, message: impl Into<String>) {
+        self.add(Severity::Error, rule, url, message.into());
+    }
+
+    /// Against a SHOULD.
+    pub fn warn(&mut self, rule: &'static str, url: &str, message: impl Into<String>) {
+        self.add(Severity::Warning, rule, url, message.into());
+    }
+
+    /// What was found, in the order it was seen.
+    pub fn list(&self) -> &[Finding] {
+        &self.list
+    }
+
+    /// How many were seen but not kept, because the same rule had enough examples.
+    pub fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// Takes the findings out.
+    pub fn into_list(self) -> Vec<Finding> {
+        self.list
+    }
+
+    fn add(&mut self, severity: Severity, rule: &'static str, url: &str, message: String) {
+        let same = self.list.iter().filter(|f| f.rule == rule && f.url == url);
+        if self.list.len() >= MAX_FINDINGS || same.clone().count() >= EXAMPLES_PER_RULE {
+            self.left_out += 1;
+        } else if !same.into_iter().any(|f| f.message == message) {
+            self.list.push(Finding { rule, severity, url: url.to_owned(), message });
+        }
+    }
+}
+
+/// What a whole run found, and how much it looked at (a run that saw nothing has proved nothing).
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// What was found, in the order it was seen.
+    pub findings: Vec<Finding>,
+    /// Findings beyond those kept.
+    pub findings_left_out: u64,
+    /// Media playlist versions that differed from the one before.
+    pub playlist_versions: u64,
+    /// MPD versions that differed from the one before.
+    pub mpd_versions: u64,
+    /// Init segments, segments and parts read and parsed.
+    pub segments: u64,
+    /// Bytes of them.
+    pub media_bytes: u64,
+    /// URLs of the media playlists that were followed.
+    pub renditions: Vec<String>,
+}
+
+impl Report {
+    /// The findings that are errors.
+    pub fn errors(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|f| f.severity == Severity::Error)
+    }
+}

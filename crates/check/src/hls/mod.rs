@@ -1,0 +1,13 @@
+//! HLS playlists: a line parser of our own, and the rules of RFC 8216bis and Apple's authoring specification.
+//!
+//! - [`attributes`]: attribute lists, strictly.
+//! - [`playlist`]: lines to a playlist, tolerant of what it does not know.
+//! - [`single`]: rules of one version of a media playlist.
+//! - [`change`]: rules between two versions.
+//! - [`set`]: rules of a multivariant playlist and between its media playlists.
+
+pub mod attributes;
+pub mod change;
+pub mod playlist;
+pub mod set;
+pub mod single;

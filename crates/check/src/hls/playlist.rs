@@ -1,0 +1,315 @@
+//! Lines to a playlist. What is unknown is passed over; what is malformed becomes a finding.
+
+use millstream_media::time::UtcTime;
+
+use super::attributes::Attributes;
+use crate::finding::Findings;
+use crate::text::{has_milliseconds, parse_decimal_nanos, parse_iso8601};
+
+/// A playlist of either kind.
+#[derive(Clone, Debug)]
+pub enum Playlist {
+    /// Lists renditions.
+    Multivariant(Box<Multivariant>),
+    /// Lists segments.
+    Media(Box<Media>),
+}
+
+/// A multivariant playlist.
+#[derive(Clone, Debug, Default)]
+pub struct Multivariant {
+    /// `EXT-X-VERSION`.
+    pub version: Option<u64>,
+    /// `EXT-X-INDEPENDENT-SEGMENTS`.
+    pub independent_segments: bool,
+    /// `EXT-X-STREAM-INF` with the URI that follows.
+    pub variants: Vec<(Attributes, String)>,
+    /// `EXT-X-MEDIA`.
+    pub media: Vec<Attributes>,
+    /// `EXT-X-I-FRAME-STREAM-INF`.
+    pub i_frames: Vec<Attributes>,
+}
+
+/// A media playlist.
+#[derive(Clone, Debug, Default)]
+pub struct Media {
+    /// `EXT-X-VERSION`.
+    pub version: Option<u64>,
+    /// `EXT-X-TARGETDURATION` in seconds.
+    pub target_duration: Option<u64>,
+    /// `EXT-X-MEDIA-SEQUENCE`, if written.
+    pub media_sequence: Option<u64>,
+    /// `EXT-X-DISCONTINUITY-SEQUENCE`, if written.
+    pub discontinuity_sequence: Option<u64>,
+    /// `EXT-X-PLAYLIST-TYPE`.
+    pub playlist_type: Option<String>,
+    /// `EXT-X-INDEPENDENT-SEGMENTS`.
+    pub independent_segments: bool,
+    /// `EXT-X-I-FRAMES-ONLY`.
+    pub i_frames_only: bool,
+    /// `EXT-X-ENDLIST`.
+    pub ended: bool,
+    /// `EXT-X-SERVER-CONTROL`.
+    pub server_control: Option<Attributes>,
+    /// `EXT-X-PART-INF:PART-TARGET` in nanoseconds.
+    pub part_target: Option<i64>,
+    /// Segments, oldest first.
+    pub segments: Vec<Segment>,
+    /// Names of the tags that came up, for the version floor.
+    pub tags: Vec<String>,
+}
+
+/// A media segment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Segment {
+    /// Its media sequence number.
+    pub number: u64,
+    /// URI as written.
+    pub uri: String,
+    /// `EXTINF` as written.
+    pub duration_text: String,
+    /// `EXTINF` in nanoseconds.
+    pub duration: i64,
+    /// `EXT-X-DISCONTINUITY` before it.
+    pub discontinuity: bool,
+    /// Its discontinuity sequence number.
+    pub discontinuity_number: u64,
+    /// `EXT-X-GAP`.
+    pub gap: bool,
+    /// `EXT-X-PROGRAM-DATE-TIME` on this very segment.
+    pub date_time: Option<UtcTime>,
+    /// Its `EXT-X-MAP`: URI and byte range.
+    pub map: Option<(String, Option<ByteRange>)>,
+    /// `EXT-X-BYTERANGE`.
+    pub byte_range: Option<ByteRange>,
+    /// `EXT-X-BITRATE` in kbit/s.
+    pub bitrate_kbps: Option<u64>,
+}
+
+/// A byte range of a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteRange {
+    /// First byte.
+    pub offset: u64,
+    /// Number of bytes.
+    pub length: u64,
+}
+
+impl Media {
+    /// Number of the first segment listed.
+    pub fn first_number(&self) -> u64 {
+        self.media_sequence.unwrap_or(0)
+    }
+
+    /// Sum of all `EXTINF`, in nanoseconds.
+    pub fn duration(&self) -> i64 {
+        self.segments.iter().map(|s| s.duration).sum()
+    }
+
+    /// Date and time of each segment: written, or counted on from the last one written.
+    pub fn date_times(&self) -> Vec<Option<UtcTime>> {
+        let mut out = Vec::with_capacity(self.segments.len());
+        let mut next = None;
+        for segment in &self.segments {
+            let at = segment.date_time.or(next);
+            next = at.map(|t| UtcTime(t.0 + segment.duration));
+            out.push(at);
+        }
+        out
+    }
+}
+
+/// Reads a playlist and says what is malformed about it: rules 1.1, 1.3, 1.9 (place), 1.17 (form), attribute lists.
+pub fn parse(body: &[u8], url: &str, findings: &mut Findings) -> Option<Playlist> {
+    let Ok(text) = std::str::from_utf8(body) else {
+        findings.error("1.1", url, "not UTF-8");
+        return None;
+    };
+    if text.starts_with('\u{feff}') {
+        findings.error("1.1", url, "begins with a byte order mark");
+    }
+    if let Some(c) = text.chars().find(|c| c.is_control() && !matches!(c, '\r' | '\n')) {
+        findings.error("1.1", url, format!("has the control character {c:?}"));
+    }
+    let text = text.trim_start_matches('\u{feff}');
+    let lines: Vec<&str> = text.lines().map(|l| l.trim_end_matches('\r')).collect();
+    if lines.first() != Some(&"#EXTM3U") {
+        findings.error("1.3", url, "the first line is not #EXTM3U");
+        if !text.contains("#EXT") {
+            return None;
+        }
+    }
+    if lines.iter().filter(|l| l.starts_with("#EXT-X-VERSION")).count() > 1 {
+        findings.error("1.3", url, "EXT-X-VERSION is there more than once");
+    }
+    let is_multivariant = lines.iter().any(|l| l.starts_with("#EXT-X-STREAM-INF") || l.starts_with("#EXT-X-MEDIA:"));
+    let is_media = lines.iter().any(|l| l.starts_with("#EXTINF") || l.starts_with("#EXT-X-TARGETDURATION"));
+    if is_multivariant && is_media {
+        findings.error("1.3", url, "has tags of both a multivariant and a media playlist");
+    }
+    let mut reader = Reader { url, findings, tags: Vec::new() };
+    Some(if is_multivariant {
+        Playlist::Multivariant(Box::new(reader.multivariant(&lines)))
+    } else {
+        Playlist::Media(Box::new(reader.media(&lines)))
+    })
+}
+
+struct Reader<'a> {
+    url: &'a str,
+    findings: &'a mut Findings,
+    tags: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn multivariant(&mut self, lines: &[&str]) -> Multivariant {
+        let mut out = Multivariant::default();
+        let mut stream_inf: Option<Attributes> = None;
+        for line in lines {
+            let Some((tag, value)) = tag(line) else {
+                if !line.is_empty() && !line.starts_with('#') {
+                    match stream_inf.take() {
+                        Some(a) => out.variants.push((a, (*line).to_owned())),
+                        None => self.findings.error("1.3", self.url, format!("URI '{line}' without EXT-X-STREAM-INF")),
+                    }
+                }
+                continue;
+            };
+            match tag {
+                "EXT-X-VERSION" => out.version = self.integer("1.3", tag, value),
+                "EXT-X-INDEPENDENT-SEGMENTS" => out.independent_segments = true,
+                "EXT-X-STREAM-INF" => stream_inf = self.attributes(tag, value),
+                "EXT-X-MEDIA" => out.media.extend(self.attributes(tag, value)),
+                "EXT-X-I-FRAME-STREAM-INF" => out.i_frames.extend(self.attributes(tag, value)),
+                _ => {}
+            }
+        }
+        if stream_inf.is_some() {
+            self.findings.error("1.3", self.url, "EXT-X-STREAM-INF without a URI");
+        }
+        out
+    }
+
+    fn media(&mut self, lines: &[&str]) -> Media {
+        let mut out = Media::default();
+        let mut next = Segment::default();
+        let mut has_extinf = false;
+        let mut map = None;
+        let mut bitrate = None;
+        let mut discontinuities = 0;
+        for line in lines {
+            let Some((tag, value)) = tag(line) else {
+                if line.is_empty() || line.starts_with('#') {
+                    continue;
+                }
+                if !has_extinf {
+                    self.findings.error("1.7", self.url, format!("segment '{line}' has no EXTINF"));
+                }
+                next.uri = (*line).to_owned();
+                next.number = out.first_number() + out.segments.len() as u64;
+                discontinuities += u64::from(next.discontinuity);
+                next.discontinuity_number = out.discontinuity_sequence.unwrap_or(0) + discontinuities;
+                next.map.clone_from(&map);
+                next.bitrate_kbps = bitrate;
+                if let (Some(range), Some(before)) = (&mut next.byte_range, out.segments.last())
+                    && range.offset == u64::MAX
+                {
+                    range.offset = match before.byte_range {
+                        Some(b) if before.uri == next.uri => b.offset + b.length,
+                        _ => 0,
+                    };
+                }
+                out.segments.push(std::mem::take(&mut next));
+                has_extinf = false;
+                continue;
+            };
+            self.tags.push(tag.to_owned());
+            let headers_only = matches!(tag, "EXT-X-MEDIA-SEQUENCE" | "EXT-X-DISCONTINUITY-SEQUENCE");
+            if headers_only && !out.segments.is_empty() {
+                self.findings.error("1.9", self.url, format!("{tag} comes after a segment"));
+            }
+            match tag {
+                "EXT-X-VERSION" => out.version = self.integer("1.3", tag, value),
+                "EXT-X-TARGETDURATION" => out.target_duration = self.integer("1.7", tag, value),
+                "EXT-X-MEDIA-SEQUENCE" => out.media_sequence = self.integer("1.9", tag, value),
+                "EXT-X-DISCONTINUITY-SEQUENCE" => out.discontinuity_sequence = self.integer("1.16", tag, value),
+                "EXT-X-PLAYLIST-TYPE" => out.playlist_type = Some(value.to_owned()),
+                "EXT-X-INDEPENDENT-SEGMENTS" => out.independent_segments = true,
+                "EXT-X-I-FRAMES-ONLY" => out.i_frames_only = true,
+                "EXT-X-ENDLIST" => out.ended = true,
+                "EXT-X-SERVER-CONTROL" => out.server_control = self.attributes(tag, value),
+                "EXT-X-PART-INF" => {
+                    let list = self.attributes(tag, value);
+                    out.part_target = list.and_then(|a| parse_decimal_nanos(a.get("PART-TARGET")?));
+                }
+                "EXT-X-DISCONTINUITY" => next.discontinuity = true,
+                "EXT-X-GAP" => next.gap = true,
+                "EXT-X-BITRATE" => bitrate = self.integer("1.23", tag, value),
+                "EXT-X-PROGRAM-DATE-TIME" => next.date_time = self.date_time(value),
+                "EXT-X-BYTERANGE" => next.byte_range = self.byte_range(value),
+                "EXT-X-MAP" => {
+                    map = self.attributes(tag, value).and_then(|a| {
+                        let range = a.get("BYTERANGE").and_then(|r| self.byte_range(r));
+                        Some((a.get("URI")?.to_owned(), range))
+                    });
+                    if map.is_none() {
+                        self.findings.error("1.19", self.url, "EXT-X-MAP without URI");
+                    }
+                }
+                "EXTINF" => {
+                    let text = value.split(',').next().unwrap_or_default();
+                    has_extinf = true;
+                    text.clone_into(&mut next.duration_text);
+                    match parse_decimal_nanos(text) {
+                        Some(n) => next.duration = n,
+                        None => self.findings.error("1.7", self.url, format!("EXTINF:{value} is no duration")),
+                    }
+                }
+                _ => {}
+            }
+        }
+        out.tags = std::mem::take(&mut self.tags);
+        out
+    }
+
+    fn attributes(&mut self, tag: &str, value: &str) -> Option<Attributes> {
+        Attributes::parse(value).map_err(|e| self.findings.error("1.3", self.url, format!("{tag}: {e}"))).ok()
+    }
+
+    fn integer(&mut self, rule: &'static str, tag: &str, value: &str) -> Option<u64> {
+        let number = value.parse().ok().filter(|_| value.bytes().all(|b| b.is_ascii_digit()));
+        if number.is_none() {
+            self.findings.error(rule, self.url, format!("{tag}:{value} is no decimal integer"));
+        }
+        number
+    }
+
+    fn date_time(&mut self, value: &str) -> Option<UtcTime> {
+        let at = parse_iso8601(value);
+        if at.is_none() {
+            self.findings.error("1.17", self.url, format!("'{value}' is no ISO 8601 instant with a zone"));
+        } else if !has_milliseconds(value) {
+            self.findings.warn("1.17", self.url, format!("'{value}' has no milliseconds"));
+        }
+        at
+    }
+
+    /// `LENGTH[@OFFSET]`; an offset that is not written is marked by `u64::MAX` until the segment is known.
+    fn byte_range(&mut self, value: &str) -> Option<ByteRange> {
+        let (length, offset) = value.split_once('@').map_or((value, None), |(l, o)| (l, Some(o)));
+        let parsed = match (length.parse(), offset.map(str::parse)) {
+            (Ok(length), None) => Some(ByteRange { length, offset: u64::MAX }),
+            (Ok(length), Some(Ok(offset))) => Some(ByteRange { length, offset }),
+            _ => None,
+        };
+        if parsed.is_none() {
+            self.findings.error("1.3", self.url, format!("'{value}' is no byte range"));
+        }
+        parsed
+    }
+}
+
+fn tag(line: &str) -> Option<(&str, &str)> {
+    let rest = line.strip_prefix('#').filter(|r| r.starts_with("EXT"))?;
+    Some(rest.split_once(':').unwrap_or((rest, "")))
+}
