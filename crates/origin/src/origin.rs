@@ -1,0 +1,154 @@
+//! All channels of the node, and the answer to each request under `/live/`.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use millstream_media::time::Clock;
+use millstream_media::track::RenditionName;
+
+use crate::body::Body;
+use crate::channel::{ChannelOrigin, Manifest, Missing};
+use crate::respond::{self, CacheLife, Entity};
+use crate::route::{self, Resource};
+
+/// Kinds of request, for counting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// HLS multivariant playlist.
+    Multivariant,
+    /// HLS media or I-frame playlist.
+    Playlist,
+    /// DASH MPD.
+    Mpd,
+    /// Init segment.
+    Init,
+    /// Segment.
+    Segment,
+    /// Part.
+    Part,
+    /// Anything else under `/live/`.
+    Other,
+}
+
+impl Kind {
+    /// Its label in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::Multivariant => "multivariant",
+            Kind::Playlist => "playlist",
+            Kind::Mpd => "mpd",
+            Kind::Init => "init",
+            Kind::Segment => "segment",
+            Kind::Part => "part",
+            Kind::Other => "other",
+        }
+    }
+}
+
+/// Told of each answer, to count it.
+pub trait Observer: Send + Sync {
+    /// An answer with `bytes` of body is about to be sent.
+    fn answered(&self, kind: Kind, status: StatusCode, bytes: u64);
+}
+
+/// The channels of this node.
+pub struct Origin {
+    channels: RwLock<HashMap<String, Arc<ChannelOrigin>>>,
+    clock: Arc<dyn Clock>,
+    observer: Box<dyn Observer>,
+}
+
+impl Origin {
+    /// An origin without channels.
+    pub fn new(clock: Arc<dyn Clock>, observer: Box<dyn Observer>) -> Self {
+        Origin { channels: RwLock::default(), clock, observer }
+    }
+
+    /// Adds a channel, or replaces it.
+    pub fn insert(&self, name: &str, channel: Arc<ChannelOrigin>) {
+        self.channels.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), channel);
+    }
+
+    /// Takes a channel away: its URLs answer 404 from now on.
+    pub fn remove(&self, name: &str) {
+        self.channels.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
+    /// A channel.
+    pub fn channel(&self, name: &str) -> Option<Arc<ChannelOrigin>> {
+        self.channels.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Answers a request under `/live/`.
+    pub fn respond(&self, request: &Request<()>, peer: SocketAddr) -> Response<Body> {
+        let (kind, response) = self.answer(request, peer);
+        self.observer.answered(kind, response.status(), response.body().len());
+        response
+    }
+
+    fn answer(&self, request: &Request<()>, peer: SocketAddr) -> (Kind, Response<Body>) {
+        match *request.method() {
+            Method::GET | Method::HEAD => {}
+            Method::OPTIONS => return (Kind::Other, respond::preflight()),
+            _ => return (Kind::Other, respond::method_not_allowed()),
+        }
+        let Some(route) = route::parse(request.uri().path(), request.uri().query()) else {
+            return (Kind::Other, respond::not_found("no such resource\n"));
+        };
+        let Some(channel) = self.channel(route.channel) else {
+            return (Kind::Other, respond::not_found("no such channel\n"));
+        };
+        let send = |entity: &Entity| respond::entity(request.method(), request.headers(), entity);
+        let manifest = |manifest: Manifest| {
+            channel.viewers.seen(client_hash(request, peer), self.clock.mono());
+            match channel.manifest_at(&manifest, self.clock.utc(), self.clock.mono()) {
+                Ok(entity) => send(&entity),
+                Err(Missing::NotLive) => respond::unavailable("the channel is not live\n"),
+                Err(Missing::Stale) => respond::unavailable("the newest segment is too old\n"),
+                Err(Missing::Unknown) => respond::not_found("no such rendition\n"),
+            }
+        };
+        let media = |entity: Option<Entity>| {
+            entity.map_or_else(|| respond::not_found("no such segment, or no longer\n"), |entity| send(&entity))
+        };
+        let named = RenditionName::new;
+        match route.resource {
+            Resource::Multivariant => (Kind::Multivariant, manifest(Manifest::Multivariant)),
+            Resource::Mpd => (Kind::Mpd, manifest(Manifest::Mpd)),
+            Resource::MediaPlaylist(r) => (
+                Kind::Playlist,
+                named(r).map_or_else(|| respond::not_found("no such rendition\n"), |r| manifest(Manifest::Media(r))),
+            ),
+            Resource::IFramePlaylist(r) => (
+                Kind::Playlist,
+                named(r).map_or_else(|| respond::not_found("no such rendition\n"), |r| manifest(Manifest::IFrames(r))),
+            ),
+            Resource::Init(r, version) => (Kind::Init, media(named(r).and_then(|r| channel.init(&r, version)))),
+            Resource::Segment(r, n) => (Kind::Segment, media(named(r).and_then(|r| channel.segment(&r, n)))),
+            Resource::Part(r, n, p) => (Kind::Part, media(named(r).and_then(|r| channel.part(&r, n, p)))),
+            Resource::Status => (Kind::Other, send(&status_entity(channel.status().json))),
+        }
+    }
+}
+
+fn status_entity(json: Bytes) -> Entity {
+    let etag = HeaderValue::from_str(&format!("{:016x}", xxhash_rust::xxh3::xxh3_64(&json)))
+        .unwrap_or_else(|_| HeaderValue::from_static("0"));
+    Entity { pieces: vec![json], gzip: None, etag, content_type: "application/json", cache: CacheLife::Seconds(1) }
+}
+
+/// One number for one client: its address and user agent. Viewers behind one address with the same browser count once.
+fn client_hash(request: &Request<()>, peer: SocketAddr) -> u64 {
+    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+    match peer.ip() {
+        std::net::IpAddr::V4(ip) => hasher.update(&ip.octets()),
+        std::net::IpAddr::V6(ip) => hasher.update(&ip.octets()),
+    }
+    if let Some(agent) = request.headers().get(header::USER_AGENT) {
+        hasher.update(agent.as_bytes());
+    }
+    hasher.digest()
+}
