@@ -1,5 +1,6 @@
 //! Imports run one way, and pure crates stay pure: DESIGN section 1, held against `cargo metadata` and the sources.
 #![allow(clippy::disallowed_methods, reason = "reads CARGO, which cargo sets for the tests it runs")]
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -72,7 +73,9 @@ fn imports_run_one_way() {
         match MAY_IMPORT.iter().find(|(n, _)| *n == name) {
             None => wrong.push(format!("{name} is in no layer: add it to MAY_IMPORT")),
             Some((_, allowed)) => {
-                wrong.extend(imports.iter().filter(|i| !allowed.contains(&i.as_str())).map(|i| format!("{name} -> {i}")));
+                wrong.extend(
+                    imports.iter().filter(|i| !allowed.contains(&i.as_str())).map(|i| format!("{name} -> {i}")),
+                );
             }
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! It is our own judge, so it shares no parser and no writer with the rest of the house: a mistake in
 //! `millstream-package` must not be made here a second time. Rules are pure functions of texts and bytes; one thin
-//! shell fetches. A finding quotes the number of the rule it is about (the table is in `docs/checks.md`).
+//! shell fetches. A finding carries the number of its rule (1 is HLS, 2 DASH, 3 CMAF, 5 epoch locking; `CHECK-` marks
+//! a check that takes several rules together) and says in words what was seen.
 //!
 //! - [`finding`]: what a rule says.
 //! - [`hls`]: playlists: the line parser, rules of one version, of a change, of a set.

@@ -26,7 +26,8 @@ pub fn check(old: &Media, new: &Media, url: &str, findings: &mut Findings) {
         return;
     }
     let removed = after - before;
-    if removed > 0 && new.media_sequence.is_none() {
+    let first_uri = |m: &Media| m.segments.first().map(|s| s.uri.clone());
+    if new.media_sequence.is_none() && first_uri(old) != first_uri(new) {
         findings.error("1.9", url, "segments were removed, but EXT-X-MEDIA-SEQUENCE is not written");
     }
     if removed > old.segments.len() as u64 {
