@@ -6,9 +6,11 @@
 //! - [`assembly`]: an encoder's samples to chunks, period by period.
 //! - [`hls`]: multivariant, media and I-frame playlists.
 //! - [`dash`]: the MPD.
+//! - [`passthrough`]: a contribution that is not encoded, to periods and chunks.
 //! - [`segmenter`]: samples in, chunks and segment ends out.
 
 pub mod assembly;
 pub mod dash;
 pub mod hls;
+pub mod passthrough;
 pub mod segmenter;

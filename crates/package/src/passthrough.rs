@@ -1,0 +1,336 @@
+//! A contribution that is not encoded: its configurations and access units to periods, chunks and segment ends.
+//!
+//! Nothing is shown before the first segment is whole: only then are the length of the source's groups of pictures,
+//! and so the target duration, and its bit rates known.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use millstream_media::codec::{AudioConfig, VideoConfig};
+use millstream_media::grid::FrameRate;
+use millstream_media::time::{Timescale, UtcTime};
+use millstream_media::track::{RenditionName, Track, TrackMedia};
+use millstream_media::unit::{AccessUnit, Contribution, Sample};
+use millstream_window::Timing;
+
+use crate::assembly::Output;
+use crate::segmenter::{ConfigError, Error, PassthroughConfig, PassthroughSegmenter, SegmenterOutput, TrackKind};
+
+/// How long a track waits for the other one's configuration before the channel begins without it.
+pub const WAIT_FOR_OTHER_TRACK: Duration = Duration::from_millis(1000);
+/// Units that may wait for the first segment's tracks to be known.
+const MAX_WAITING_UNITS: usize = 2048;
+/// An audio clock this far from its timestamps is set right step by step.
+const AUDIO_DEAD_BAND: i64 = 10;
+/// An audio clock this far from its timestamps (in milliseconds) is set right at once.
+const AUDIO_MAX_ERROR: i64 = 100;
+/// Samples in the usual Opus packet of 20 ms, at 48 kHz.
+const OPUS_FRAME_SAMPLES: u32 = 960;
+/// Bit rate written for a track until it has been measured, in bit/s.
+const UNKNOWN_BIT_RATE: u32 = 1_000;
+
+/// What happens, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// A list begins with this timing.
+    BeginSession(Timing),
+    /// As an encoder's assembly says it; `discontinuity` belongs to a `BeginPeriod`.
+    Output {
+        /// What the window is to be told.
+        output: Output,
+        /// The timeline or the parameters changed.
+        discontinuity: bool,
+    },
+}
+
+struct Running {
+    segmenter: PassthroughSegmenter,
+    first_segment: u64,
+    tracks: Vec<Track>,
+    discontinuity: bool,
+    shown: bool,
+    held: Vec<Output>,
+    held_bytes: [u64; 2],
+}
+
+/// The packager of a passthrough channel.
+pub struct Passthrough {
+    config: PassthroughConfig,
+    video: Option<VideoConfig>,
+    audio: Option<AudioConfig>,
+    frame_rate: Option<FrameRate>,
+    running: Option<Running>,
+    waiting: VecDeque<Contribution>,
+    /// First media time of what waits.
+    waiting_since: Option<UtcTime>,
+    audio_next: Option<u64>,
+    session_begun: bool,
+    steps: VecDeque<Step>,
+    video_name: RenditionName,
+    audio_name: RenditionName,
+}
+
+impl Passthrough {
+    /// A packager whose first segment has the number in `config`. The names are those of the two renditions.
+    pub fn new(config: PassthroughConfig, video_name: RenditionName, audio_name: RenditionName) -> Self {
+        Passthrough {
+            config,
+            video: None,
+            audio: None,
+            frame_rate: None,
+            running: None,
+            waiting: VecDeque::new(),
+            waiting_since: None,
+            audio_next: None,
+            session_begun: false,
+            steps: VecDeque::new(),
+            video_name,
+            audio_name,
+        }
+    }
+
+    /// The frame rate that the contribution declares, for the manifests only.
+    pub fn declare_frame_rate(&mut self, rate: Option<FrameRate>) {
+        self.frame_rate = rate;
+    }
+
+    /// Number that the next segment will have.
+    pub fn next_segment(&self) -> u64 {
+        self.running.as_ref().map_or(self.config.first_segment, |r| r.segmenter.next_segment())
+    }
+
+    /// The contribution was interrupted: what follows begins a new segment after a discontinuity.
+    pub fn interrupted(&mut self) {
+        self.audio_next = None;
+        if let Some(running) = &mut self.running {
+            running.segmenter.discontinuity();
+        }
+    }
+
+    /// Takes what the contribution says.
+    ///
+    /// # Errors
+    /// A refusal of the segmenter; the unit is lost, the channel goes on. [`ConfigError`]s come as [`PushError::Config`].
+    pub fn push(&mut self, item: Contribution) -> Result<(), PushError> {
+        match item {
+            Contribution::VideoConfig(config) => {
+                if self.video.replace(config.clone()) != Some(config) {
+                    self.restart();
+                }
+                Ok(())
+            }
+            Contribution::AudioConfig(config) => {
+                if self.audio.replace(config.clone()) != Some(config) {
+                    self.restart();
+                    self.audio_next = None;
+                }
+                Ok(())
+            }
+            unit @ (Contribution::Video(_) | Contribution::Audio(_)) => {
+                if self.running.is_some() {
+                    return self.unit(unit);
+                }
+                self.wait_with(unit)
+            }
+        }
+    }
+
+    /// What happened since; `None` when there is no more.
+    pub fn poll(&mut self) -> Option<Step> {
+        self.steps.pop_front()
+    }
+
+    /// The contribution is over: what is open is closed.
+    ///
+    /// # Errors
+    /// A fault of the segmenter.
+    pub fn finish(&mut self) -> Result<(), PushError> {
+        self.close_running()
+    }
+
+    /// The tracks changed: the segmenter ends, another one begins with the next unit.
+    fn restart(&mut self) {
+        if self.running.is_some() {
+            // A write error here would be a fault of ours; the new period begins all the same.
+            let _ = self.close_running();
+        }
+    }
+
+    fn close_running(&mut self) -> Result<(), PushError> {
+        let Some(mut running) = self.running.take() else { return Ok(()) };
+        let flushed = running.segmenter.flush();
+        self.config.first_segment = running.segmenter.next_segment();
+        self.drain(&mut running);
+        if !running.shown && !running.held.is_empty() {
+            self.show(&mut running, None);
+        }
+        flushed.map_err(PushError::Segmenter)
+    }
+
+    fn wait_with(&mut self, unit: Contribution) -> Result<(), PushError> {
+        let (at, needs_key) = match &unit {
+            Contribution::Video(unit) => (unit.dts, !unit.key && self.waiting.is_empty()),
+            Contribution::Audio(unit) => (unit.dts, false),
+            Contribution::VideoConfig(_) | Contribution::AudioConfig(_) => return Ok(()),
+        };
+        if needs_key || self.waiting.len() >= MAX_WAITING_UNITS {
+            return Ok(());
+        }
+        let since = *self.waiting_since.get_or_insert(at);
+        self.waiting.push_back(unit);
+        let both = self.video.is_some() && self.audio.is_some();
+        if both || at.since(since) >= WAIT_FOR_OTHER_TRACK {
+            return self.begin();
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self) -> Result<(), PushError> {
+        let mut tracks = Vec::new();
+        let video = self.video.clone().map(|config| {
+            let (width, height) = config.dimensions();
+            let media = TrackMedia::Video { config, width, height, frame_rate: self.frame_rate };
+            Track { name: self.video_name.clone(), timescale: Timescale::MPEG, bit_rate: UNKNOWN_BIT_RATE, media }
+        });
+        let audio = self.audio.clone().map(|config| {
+            let timescale = Timescale::new(config.sample_rate()).unwrap_or(Timescale::AUDIO_48K);
+            let media = TrackMedia::Audio { config };
+            Track { name: self.audio_name.clone(), timescale, bit_rate: UNKNOWN_BIT_RATE, media }
+        });
+        let segmenter =
+            PassthroughSegmenter::new(self.config, video.as_ref(), audio.as_ref()).map_err(PushError::Config)?;
+        tracks.extend(video);
+        tracks.extend(audio);
+        self.running = Some(Running {
+            segmenter,
+            first_segment: self.config.first_segment,
+            tracks,
+            discontinuity: self.session_begun,
+            shown: false,
+            held: Vec::new(),
+            held_bytes: [0, 0],
+        });
+        self.waiting_since = None;
+        let mut result = Ok(());
+        for unit in std::mem::take(&mut self.waiting) {
+            result = result.and(self.unit(unit));
+        }
+        result
+    }
+
+    fn unit(&mut self, unit: Contribution) -> Result<(), PushError> {
+        let Some(mut running) = self.running.take() else { return Ok(()) };
+        let pushed = match unit {
+            Contribution::Video(unit) if self.video.is_some() => running.segmenter.push_video(video_sample(unit)),
+            Contribution::Audio(unit) if self.audio.is_some() => match self.audio_sample(unit) {
+                Some(sample) => running.segmenter.push_audio(sample),
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        };
+        self.drain(&mut running);
+        self.running = Some(running);
+        pushed.map_err(PushError::Segmenter)
+    }
+
+    /// The audio clock counts samples; timestamps of millisecond precision only keep it from drifting.
+    fn audio_sample(&mut self, unit: AccessUnit) -> Option<Sample> {
+        let config = self.audio.as_ref()?;
+        let scale = Timescale::new(config.sample_rate())?;
+        let stamped = unit.pts.to_ticks(scale);
+        let frame = match config {
+            AudioConfig::Aac(config) => config.frame_samples(),
+            AudioConfig::Opus(_) => OPUS_FRAME_SAMPLES,
+        };
+        let dts = match self.audio_next {
+            None => stamped,
+            Some(next) => {
+                let error = stamped as i64 - next as i64;
+                let error_ms = error * 1000 / i64::from(scale.get());
+                if error_ms.abs() > AUDIO_MAX_ERROR {
+                    if error < 0 {
+                        return None;
+                    }
+                    stamped
+                } else if error_ms.abs() > AUDIO_DEAD_BAND {
+                    next.saturating_add_signed(error / 64)
+                } else {
+                    next
+                }
+            }
+        };
+        self.audio_next = Some(dts + u64::from(frame));
+        Some(Sample { dts, composition_offset: 0, duration: frame, key: true, data: unit.data })
+    }
+
+    fn drain(&mut self, running: &mut Running) {
+        let (video, audio) = (self.video_name.clone(), self.audio_name.clone());
+        while let Some((kind, output)) = running.segmenter.pull() {
+            let name = if kind == TrackKind::Video { video.clone() } else { audio.clone() };
+            let leads = kind == TrackKind::Video || !running.tracks.iter().any(Track::is_video);
+            let first_end = match &output {
+                SegmenterOutput::SegmentEnd(end) if leads && !running.shown => Some(*end),
+                _ => None,
+            };
+            if let (SegmenterOutput::Chunk(chunk), false) = (&output, running.shown) {
+                let at = usize::from(kind == TrackKind::Audio);
+                if let Some(bytes) = running.held_bytes.get_mut(at) {
+                    *bytes += chunk.bytes.len() as u64;
+                }
+            }
+            let output = match output {
+                SegmenterOutput::Chunk(chunk) => Output::Chunk(name, chunk),
+                SegmenterOutput::SegmentEnd(end) => Output::End(name, end),
+                SegmenterOutput::Warning(warning) => Output::Warning(name, warning),
+            };
+            if running.shown {
+                self.steps.push_back(Step::Output { output, discontinuity: false });
+                continue;
+            }
+            running.held.push(output);
+            if let Some(end) = first_end {
+                let scale = running.tracks.first().map_or(Timescale::MPEG, |t| t.timescale);
+                let length = Duration::from_secs_f64(scale.seconds(end.duration));
+                self.show(running, Some(length));
+            }
+        }
+    }
+
+    /// Lets out what waited for the first segment, whose length says how long segments are.
+    fn show(&mut self, running: &mut Running, length: Option<Duration>) {
+        let wanted = Duration::from_millis(self.config.target_ms.into());
+        let length = length.unwrap_or(wanted);
+        if !std::mem::replace(&mut self.session_begun, true) {
+            self.steps.push_back(Step::BeginSession(Timing::passthrough(length, wanted)));
+        }
+        let seconds = length.as_secs_f64().max(0.1);
+        for track in &mut running.tracks {
+            let bytes = running.held_bytes.get(usize::from(!track.is_video())).copied().unwrap_or(0);
+            track.bit_rate = ((bytes as f64 * 8.0 / seconds) as u32).max(UNKNOWN_BIT_RATE);
+        }
+        running.shown = true;
+        let begin = Output::BeginPeriod { first_segment: running.first_segment, tracks: running.tracks.clone() };
+        self.steps.push_back(Step::Output { output: begin, discontinuity: running.discontinuity });
+        for output in std::mem::take(&mut running.held) {
+            self.steps.push_back(Step::Output { output, discontinuity: false });
+        }
+    }
+}
+
+fn video_sample(unit: AccessUnit) -> Sample {
+    let dts = unit.dts.to_ticks(Timescale::MPEG);
+    let pts = unit.pts.to_ticks(Timescale::MPEG);
+    let composition_offset = i32::try_from(pts as i64 - dts as i64).unwrap_or(0);
+    Sample { dts, composition_offset, duration: 3000, key: unit.key, data: unit.data }
+}
+
+/// Why a unit was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PushError {
+    /// The segmenter refused it.
+    #[error("a unit was refused")]
+    Segmenter(#[source] Error),
+    /// The tracks cannot be segmented.
+    #[error("the contribution cannot be packaged")]
+    Config(#[source] ConfigError),
+}
