@@ -3,11 +3,14 @@
 //! - [`rtmp`]: the RTMP session, fed bytes and the time (pure).
 //! - [`flv`]: its tags to configurations and access units (pure).
 //! - [`source`]: what a protocol hands to the owner of a channel.
+//! - [`timeline`]: the contribution's clock to UTC media time (pure).
+//! - [`contribution`]: source events with their times mapped (pure).
 //! - [`publishers`]: one publisher for each channel (pure).
 //! - [`key`]: the stream key, which never prints.
 //! - [`listener`]: the TCP listener and its connections (tokio).
 
 mod connection;
+pub mod contribution;
 mod cursor;
 pub mod flv;
 pub mod key;
@@ -16,3 +19,4 @@ pub mod publishers;
 pub mod rtmp;
 pub mod source;
 mod text;
+pub mod timeline;
