@@ -7,5 +7,4 @@ mod media;
 mod multivariant;
 
 pub use media::{iframes, media};
-pub(crate) use multivariant::channels;
 pub use multivariant::multivariant;

@@ -13,7 +13,6 @@
 use std::io;
 use std::time::Duration;
 
-use millstream_media::codec::AudioConfig;
 use millstream_media::grid::FrameRate;
 use millstream_media::time::UtcTime;
 use millstream_media::track::{Track, TrackMedia};
@@ -21,7 +20,6 @@ use millstream_window::{Presentation, PresentationPeriod, Timing, Window};
 use quick_xml::Writer;
 
 use super::timeline::timeline;
-use crate::hls::channels;
 
 /// What a manifest needs to know besides the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,20 +244,18 @@ fn write_representation(xml: &mut Xml, track: &Track) -> io::Result<()> {
             element.write_empty()?;
         }
         TrackMedia::Audio { config } => {
-            let rate = match config {
-                AudioConfig::Aac(c) => c.sample_rate,
-                AudioConfig::Opus(_) => 48_000,
-            };
             // ISO/IEC 23091-3: configurations 1 to 6 have as many channels as their number, 12 has eight.
-            let layout = match channels(config) {
+            let layout = match config.channels() {
                 7 => 11,
                 8 => 12,
                 n => n,
             };
-            element.with_attribute(("audioSamplingRate", rate.to_string().as_str())).write_inner_content(|xml| {
-                let scheme = "urn:mpeg:mpegB:cicp:ChannelConfiguration";
-                descriptor(xml, "AudioChannelConfiguration", scheme, &layout.to_string())
-            })?;
+            element
+                .with_attribute(("audioSamplingRate", config.sample_rate().to_string().as_str()))
+                .write_inner_content(|xml| {
+                    let scheme = "urn:mpeg:mpegB:cicp:ChannelConfiguration";
+                    descriptor(xml, "AudioChannelConfiguration", scheme, &layout.to_string())
+                })?;
         }
     }
     Ok(())

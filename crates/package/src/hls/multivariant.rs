@@ -2,7 +2,6 @@
 
 use std::fmt::{self, Write};
 
-use millstream_media::codec::AudioConfig;
 use millstream_media::track::{Track, TrackMedia};
 use millstream_window::{PeriodTrack, Rates, Window};
 
@@ -21,18 +20,22 @@ pub fn multivariant(window: &Window) -> Option<String> {
     let mut out = String::from("#EXTM3U\n#EXT-X-INDEPENDENT-SEGMENTS\n");
     if video.is_empty() {
         for track in audio {
-            variant(&mut out, window, track, &[]);
+            variant(&mut out, window, track, &[], "");
         }
         return Some(out);
     }
     for (i, track) in audio.iter().enumerate() {
         audio_rendition(&mut out, &track.track, i == 0);
     }
+    // On all variants, or on none where all are SDR (STANDARDS 1.28).
+    let ranges: Vec<_> = video.iter().map(|t| video_range(&t.track)).collect();
+    let says = ranges.iter().any(|r| *r != "SDR");
+    let range_of = |track: &Track| if says { format!(",VIDEO-RANGE={}", video_range(track)) } else { String::new() };
     for track in in_order(window, &video) {
-        variant(&mut out, window, track, &audio);
+        variant(&mut out, window, track, &audio, &range_of(&track.track));
     }
     for track in video {
-        iframe_variant(&mut out, window, track);
+        iframe_variant(&mut out, window, track, &range_of(&track.track));
     }
     Some(out)
 }
@@ -51,7 +54,7 @@ fn in_order<'a>(window: &Window, tracks: &[&'a PeriodTrack]) -> Vec<&'a PeriodTr
 
 fn audio_rendition(out: &mut String, track: &Track, default: bool) {
     let TrackMedia::Audio { config } = &track.media else { return };
-    let (name, channels) = (&track.name, channels(config));
+    let (name, channels) = (&track.name, config.channels());
     let default = if default { "YES" } else { "NO" };
     let _ = writeln!(
         out,
@@ -60,16 +63,8 @@ fn audio_rendition(out: &mut String, track: &Track, default: bool) {
     );
 }
 
-/// Channels of an audio track.
-pub(crate) const fn channels(config: &AudioConfig) -> u8 {
-    match config {
-        AudioConfig::Aac(c) => c.channels,
-        AudioConfig::Opus(c) => c.channels,
-    }
-}
-
 /// A variant: one track, and the audio group it plays with. Its rates are those with the dearest audio rendition.
-fn variant(out: &mut String, window: &Window, track: &PeriodTrack, audio: &[&PeriodTrack]) {
+fn variant(out: &mut String, window: &Window, track: &PeriodTrack, audio: &[&PeriodTrack], range: &str) {
     let dearest = |f: fn((u64, u64)) -> u64| audio.iter().map(|t| f(bandwidth(window, &t.track))).max().unwrap_or(0);
     let (peak, average) = bandwidth(window, &track.track);
     let (peak, average) = (peak + dearest(|r| r.0), average + dearest(|r| r.1));
@@ -80,6 +75,7 @@ fn variant(out: &mut String, window: &Window, track: &PeriodTrack, audio: &[&Per
         if let Some(rate) = frame_rate {
             let _ = write!(out, ",FRAME-RATE={:.3}", rate.as_f64());
         }
+        out.push_str(range);
         if !audio.is_empty() {
             out.push_str(",AUDIO=\"audio\"");
         }
@@ -88,19 +84,29 @@ fn variant(out: &mut String, window: &Window, track: &PeriodTrack, audio: &[&Per
     let _ = writeln!(out, "\n{}/index.m3u8", track.track.name);
 }
 
-fn iframe_variant(out: &mut String, window: &Window, track: &PeriodTrack) {
+fn iframe_variant(out: &mut String, window: &Window, track: &PeriodTrack, range: &str) {
     let TrackMedia::Video { width, height, .. } = &track.track.media else { return };
     let (name, nominal) = (&track.track.name, u64::from(track.track.bit_rate).max(1));
     let Rates { iframe_peak, iframe_average, .. } =
         window.rates(name).unwrap_or(Rates { iframe_peak: nominal, iframe_average: nominal, ..Rates::default() });
     let _ = writeln!(
         out,
-        "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={}{},RESOLUTION={width}x{height},\
+        "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={}{},RESOLUTION={width}x{height}{range},\
          URI=\"{name}/iframes.m3u8\"",
         iframe_peak.max(1),
         iframe_average.max(1),
         Codecs::of(std::iter::once(track)),
     );
+}
+
+/// By the transfer characteristics of ISO/IEC 23091-2: 16 is PQ, 18 is HLG.
+fn video_range(track: &Track) -> &'static str {
+    let TrackMedia::Video { config, .. } = &track.media else { return "SDR" };
+    match config.picture_info().colour.map(|c| c.transfer) {
+        Some(16) => "PQ",
+        Some(18) => "HLG",
+        _ => "SDR",
+    }
 }
 
 /// Peak and average in bit/s.
