@@ -90,7 +90,7 @@ pub enum AudioConfig {
 pub struct PictureInfo {
     /// Sample aspect ratio, width to height, both at least 1.
     pub sample_aspect: Option<(u16, u16)>,
-    /// Colour description.
+    /// Colour description; `None` if every field is unspecified.
     pub colour: Option<Colour>,
     /// Frame rate by the bitstream's own timing fields.
     pub frame_rate: Option<FrameRate>,
@@ -109,6 +109,16 @@ pub struct Colour {
     pub matrix: u8,
     /// Full range.
     pub full_range: bool,
+}
+
+impl Colour {
+    /// Everything unspecified (code point 2), limited range.
+    const UNSPECIFIED: Colour = Colour { primaries: 2, transfer: 2, matrix: 2, full_range: false };
+
+    /// `None` if nothing is said.
+    fn if_specified(self) -> Option<Colour> {
+        (self != Colour::UNSPECIFIED).then_some(self)
+    }
 }
 
 impl VideoConfig {

@@ -93,8 +93,7 @@ impl Av1Config {
         let monochrome = u8::from(flags & 0x10 != 0);
         let (sub_x, sub_y) = (u8::from(flags & 8 != 0), u8::from(flags & 4 != 0));
         let position = if sub_x == 1 && sub_y == 1 { flags & 3 } else { 0 };
-        let unspecified = Colour { primaries: 2, transfer: 2, matrix: 2, full_range: false };
-        let colour = self.picture_info().colour.filter(|c| *c != unspecified).unwrap_or(Colour {
+        let colour = self.picture_info().colour.unwrap_or(Colour {
             primaries: 1,
             transfer: 1,
             matrix: 1,
@@ -254,7 +253,7 @@ impl SequenceHeader {
         self.high_bit_depth = r.flag()?;
         self.twelve_bit = self.profile == 2 && self.high_bit_depth && r.flag()?;
         self.monochrome = self.profile != 1 && r.flag()?;
-        let mut colour = Colour { primaries: 2, transfer: 2, matrix: 2, full_range: false };
+        let mut colour = Colour::UNSPECIFIED;
         if r.flag()? {
             (colour.primaries, colour.transfer, colour.matrix) = (r.byte()?, r.byte()?, r.byte()?);
         }
@@ -278,7 +277,7 @@ impl SequenceHeader {
                 self.chroma_sample_position = r.bits(2)? as u8;
             }
         }
-        self.colour = Some(colour);
+        self.colour = colour.if_specified();
         Ok(())
     }
 }

@@ -174,9 +174,9 @@ pub(super) fn video_signal(r: &mut BitReader<'_>) -> Result<Option<Colour>, Erro
     }
     r.skip(3)?; // video_format
     let full_range = r.flag()?;
-    if !r.flag()? {
-        // 2 is "unspecified".
-        return Ok(Some(Colour { primaries: 2, transfer: 2, matrix: 2, full_range }));
+    let mut colour = Colour { full_range, ..Colour::UNSPECIFIED };
+    if r.flag()? {
+        (colour.primaries, colour.transfer, colour.matrix) = (r.byte()?, r.byte()?, r.byte()?);
     }
-    Ok(Some(Colour { primaries: r.byte()?, transfer: r.byte()?, matrix: r.byte()?, full_range }))
+    Ok(colour.if_specified())
 }
