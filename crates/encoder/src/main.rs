@@ -41,8 +41,8 @@ use millstream_encode_wire::message::{FromWorker, ToWorker};
 const DEFAULT_MEMORY_MIB: u64 = 4096;
 
 const USAGE: &str = "millstream-encoder is started by millstream, not by hand.\n\n\
-Usage: millstream-encoder --fd N [--memory-mib N]\n\n\
-  --fd N          an inherited, connected stream socket that speaks the encode protocol\n\
+Usage: millstream-encoder [--fd N] [--memory-mib N]\n\n\
+  --fd N          an inherited, connected stream socket that speaks the encode protocol (default 0: standard input)\n\
   --memory-mib N  limit of address space in MiB (default 4096)\n";
 
 fn main() -> ExitCode {
@@ -67,24 +67,20 @@ fn main() -> ExitCode {
 
 /// The socket's number and the memory limit; `None` if help is asked for.
 fn arguments(mut given: impl Iterator<Item = String>) -> Result<Option<(i32, u64)>, String> {
-    let (mut fd, mut memory_mib) = (None, DEFAULT_MEMORY_MIB);
+    let (mut fd, mut memory_mib) = (0, DEFAULT_MEMORY_MIB);
     while let Some(argument) = given.next() {
         let mut number = || {
             let value = given.next().ok_or_else(|| format!("{argument} wants a number"))?;
             value.parse::<u64>().map_err(|_| format!("{argument} wants a number, not {value:?}"))
         };
         match argument.as_str() {
-            "--fd" => fd = Some(i32::try_from(number()?).map_err(|_| "--fd is out of range".to_owned())?),
+            "--fd" => fd = i32::try_from(number()?).map_err(|_| "--fd is out of range".to_owned())?,
             "--memory-mib" => memory_mib = number()?,
             "--help" | "-h" => return Ok(None),
             other => return Err(format!("unknown argument {other:?}")),
         }
     }
-    match fd {
-        Some(fd) if fd >= 3 => Ok(Some((fd, memory_mib))),
-        Some(fd) => Err(format!("--fd {fd} is a standard stream, not a socket")),
-        None => Err("--fd is missing".to_owned()),
-    }
+    Ok(Some((fd, memory_mib)))
 }
 
 fn run(fd: i32, memory_mib: u64) -> std::io::Result<ExitCode> {
