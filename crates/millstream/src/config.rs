@@ -40,9 +40,10 @@ pub fn load(path: Option<&Path>, flags: &Flags) -> Result<Loaded> {
         None => Some(PathBuf::from(DEFAULT_FILE)).filter(|default| default.exists()),
     };
     let text = match &file {
-        Some(path) => Some(std::fs::read_to_string(path).with_context(|| {
-            format!("the configuration file {} cannot be read; check --config", path.display())
-        })?),
+        Some(path) => Some(
+            std::fs::read_to_string(path)
+                .with_context(|| format!("the configuration file {} cannot be read; check --config", path.display()))?,
+        ),
         None => None,
     };
     let source = file.as_deref().zip(text.as_deref());

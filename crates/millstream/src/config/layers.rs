@@ -98,7 +98,8 @@ impl Layers {
                 continue;
             }
             let known = SECTIONS.iter().find(|s| **s == written);
-            let (Some(known), Value::Table(table), Some(key_spans)) = (known, value, spanned.get_ref().as_table()) else {
+            let (Some(known), Value::Table(table), Some(key_spans)) = (known, value, spanned.get_ref().as_table())
+            else {
                 self.fail_at(line, &unknown_section(written, value));
                 continue;
             };
@@ -269,7 +270,9 @@ fn unknown_section(written: &str, value: &Value) -> String {
         (None, Some("channel")) => format!("[{written}] is not a section; did you mean [[channel]]?"),
         (None, Some(section)) => format!("[{written}] is not a section; did you mean [{section}]?"),
         (None, None) if value.is_table() => {
-            format!("[{written}] is not a section; there are [server], [ingest], [encode], [archive], [log], [limits] and [[channel]]")
+            format!(
+                "[{written}] is not a section; there are [server], [ingest], [encode], [archive], [log], [limits] and [[channel]]"
+            )
         }
         (None, None) => match nearest_anywhere(written) {
             Some((section, key)) => format!("{written} is not a setting; did you mean {key} below [{section}]?"),

@@ -124,7 +124,10 @@ fn mistakes_in_the_file_name_the_line_and_the_mend() {
         ("[server]\nhttp = \"off\"\n", "m.toml:2: server.http cannot be off; give an address such as 127.0.0.1:8080"),
         ("[archive]\nurl = \"s3://b\"\n", "m.toml:2: archive.url cannot be s3 yet; use file://FOLDER, or leave it out"),
         ("[limits]\nrtmp_connections = 0\n", "m.toml:2: limits.rtmp_connections is 0; use 1 to 10000"),
-        ("[log]\nformat = \"xml\"\n", "m.toml:2: log.format is not valid: unknown variant `xml`, expected `text` or `json`"),
+        (
+            "[log]\nformat = \"xml\"\n",
+            "m.toml:2: log.format is not valid: unknown variant `xml`, expected `text` or `json`",
+        ),
         (
             "[[channel]]\nname = \"a\"\n\n[[channel]]\nname = \"b\"\nsegment_secs = 3\n",
             "m.toml:6: channel b: segment_secs is not a setting of a channel; did you mean segment_seconds?",
