@@ -1,1 +1,25 @@
-//! placeholder
+//! What the end-to-end tests stand on: the real binary, real ffmpeg as broadcaster and decoder, and waiting on
+//! conditions.
+//!
+//! - [`server`]: starts `millstream serve` in a folder of its own, stops or kills it, starts it again.
+//! - [`publisher`]: ffmpeg as a broadcaster.
+//! - [`client`]: HTTP, playlists, the API.
+//! - [`decode`]: what ffprobe and ffmpeg make of the segments.
+//! - [`process`]: signals, memory and children of a process.
+//! - [`wait`]: the one place that sleeps.
+//! - [`random`]: seeded numbers; a failure prints its seed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a harness fails its test by panicking")]
+
+pub mod client;
+pub mod decode;
+pub mod process;
+pub mod publisher;
+pub mod random;
+pub mod server;
+pub mod wait;
+
+pub use client::Viewer;
+pub use publisher::{Publisher, Source};
+pub use server::{Channel, Server};
+pub use wait::{Deadline, wait_for};

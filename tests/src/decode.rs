@@ -1,0 +1,96 @@
+//! What ffprobe and ffmpeg make of init and segments: an independent demuxer and decoder.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// One packet as ffprobe sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Packet {
+    /// Presentation time, in ticks of the stream's time base.
+    pub pts: i64,
+    /// Decode time.
+    pub dts: i64,
+    /// Duration.
+    pub duration: i64,
+    /// A key frame.
+    pub key: bool,
+}
+
+/// The packets of a file, and the first stream's properties.
+pub fn packets(file: &[u8]) -> (Vec<Packet>, Value) {
+    let out = run("ffprobe", &["-v", "error", "-show_packets", "-show_streams", "-of", "json", "-i", "pipe:0"], file);
+    assert!(out.1.is_empty(), "ffprobe complains: {}", out.1);
+    let parsed: Value = serde_json::from_slice(&out.0).unwrap();
+    let number = |p: &Value, name: &str| p[name].as_i64().unwrap_or(i64::MIN);
+    let list = parsed["packets"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|p| Packet {
+            pts: number(p, "pts"),
+            dts: number(p, "dts"),
+            duration: number(p, "duration"),
+            key: p["flags"].as_str().is_some_and(|f| f.starts_with('K')),
+        })
+        .collect();
+    (list, parsed["streams"][0].clone())
+}
+
+/// Decodes a file to the end and gives the number of frames that came out.
+///
+/// # Panics
+/// If the decoder says anything.
+pub fn decoded_frames(file: &[u8]) -> usize {
+    let (out, complaints) = run(
+        "ffmpeg",
+        &["-nostdin", "-v", "warning", "-xerror", "-i", "pipe:0", "-fps_mode", "passthrough", "-f", "framecrc", "-"],
+        file,
+    );
+    assert!(complaints.is_empty(), "ffmpeg complains: {complaints}");
+    String::from_utf8_lossy(&out).lines().filter(|l| !l.starts_with('#')).count()
+}
+
+/// Pictures of a file, scaled to one grey value each: to see what is shown without comparing pixels.
+pub fn brightness(file: &[u8]) -> Vec<u8> {
+    let filter = ["-vf", "scale=1:1:flags=area,format=gray", "-f", "rawvideo", "-"];
+    let mut arguments = vec!["-nostdin", "-v", "error", "-i", "pipe:0", "-fps_mode", "passthrough"];
+    arguments.extend(filter);
+    run("ffmpeg", &arguments, file).0
+}
+
+/// Loudness of the audio of a file: the mean volume in dB.
+pub fn mean_volume(file: &[u8]) -> f64 {
+    let (_, text) =
+        run("ffmpeg", &["-nostdin", "-v", "info", "-i", "pipe:0", "-af", "volumedetect", "-f", "null", "-"], file);
+    let value = text.lines().find_map(|l| l.split("mean_volume: ").nth(1)?.split(' ').next()?.parse().ok());
+    value.unwrap_or_else(|| panic!("no volume in: {text}"))
+}
+
+/// Init and segments one after the other, as a player appends them.
+pub fn concatenate(init: &[u8], segments: &[impl AsRef<[u8]>]) -> Vec<u8> {
+    let mut out = init.to_vec();
+    for segment in segments {
+        out.extend_from_slice(segment.as_ref());
+    }
+    out
+}
+
+/// Runs a program with input; gives standard output and standard error.
+fn run(program: &str, arguments: &[&str], input: &[u8]) -> (Vec<u8>, String) {
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|e| panic!("{program}: {e}; run scripts/setup"));
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    // A thread feeds it, so that neither pipe can fill up and stop both. Its reader may end early.
+    let feeder = std::thread::spawn(move || drop(stdin.write_all(&input)));
+    let out = child.wait_with_output().unwrap();
+    feeder.join().unwrap();
+    (out.stdout, String::from_utf8_lossy(&out.stderr).into_owned())
+}
