@@ -16,7 +16,11 @@ use mp4_atom::{Codec, Decode, Header, ReadAtom, ReadFrom};
 const START: u64 = 896_605_655 * 60_000;
 
 fn video_samples() -> Vec<Sample> {
-    samples(START, 1000, &[(true, 0, b"\0\0\0\x03\x65ab"), (false, 0, b"\0\0\0\x02\x41c"), (false, 0, b"\0\0\0\x01\x41")])
+    samples(
+        START,
+        1000,
+        &[(true, 0, b"\0\0\0\x03\x65ab"), (false, 0, b"\0\0\0\x02\x41c"), (false, 0, b"\0\0\0\x01\x41")],
+    )
 }
 
 fn opening(segment: u64, samples: &[Sample], scale: Timescale) -> ChunkHead {
@@ -25,7 +29,9 @@ fn opening(segment: u64, samples: &[Sample], scale: Timescale) -> ChunkHead {
 
 #[test]
 fn golden_init_segments() {
-    for (name, track) in [("avc", video_track()), ("hevc", hevc_track()), ("aac", audio_track()), ("opus", opus_track())] {
+    for (name, track) in
+        [("avc", video_track()), ("hevc", hevc_track()), ("aac", audio_track()), ("opus", opus_track())]
+    {
         insta::assert_snapshot!(format!("init_{name}"), dump::dump(&init_segment(&track)));
     }
 }
@@ -48,7 +54,8 @@ fn golden_chunks() {
 fn order(data: &[u8]) -> Vec<String> {
     fn walk(b: read::BoxRef<'_>, out: &mut Vec<String>) {
         out.push(b.kind.to_string());
-        if matches!(&b.kind.0, b"moov" | b"trak" | b"mdia" | b"minf" | b"dinf" | b"stbl" | b"mvex" | b"moof" | b"traf") {
+        if matches!(&b.kind.0, b"moov" | b"trak" | b"mdia" | b"minf" | b"dinf" | b"stbl" | b"mvex" | b"moof" | b"traf")
+        {
             b.children().for_each(|c| walk(c.unwrap(), out));
         }
     }
@@ -86,7 +93,10 @@ fn brands_are_strict() {
 fn the_init_segment_says_what_the_track_is() {
     for track in [video_track(), hevc_track(), audio_track(), opus_track()] {
         let init = read::init(&init_segment(&track)).unwrap();
-        assert_eq!((init.track_id, init.timescale, init.durations, &init.language), (1, track.timescale, [0; 3], b"und"));
+        assert_eq!(
+            (init.track_id, init.timescale, init.durations, &init.language),
+            (1, track.timescale, [0; 3], b"und")
+        );
         assert_eq!((init.edit_list, init.bit_rate), (None, Some(track.bit_rate)));
         match &track.media {
             TrackMedia::Video { config, width, height, .. } => {

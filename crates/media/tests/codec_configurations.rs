@@ -9,9 +9,11 @@ use millstream_media::codec::{AacConfig, Av1Config, AvcConfig, Colour, Error, He
 use proptest::prelude::*;
 
 /// x264, 1920x1080 (cropped from 1088), 30000/1001 fps, High 4:2:2 10 bit, samples 4:3.
-const AVC_1080P_422: &str = "017a0028ffe1001a677a0028b6cd940780227e270e1000003e90000ea600f183196001000668ebe3cb22c0fefafa00";
+const AVC_1080P_422: &str =
+    "017a0028ffe1001a677a0028b6cd940780227e270e1000003e90000ea600f183196001000668ebe3cb22c0fefafa00";
 /// x264, 720x576 interlaced, 25 fps, samples 16:11.
-const AVC_INTERLACED: &str = "0164001effe100186764001eacd940b424d8208000000300800000190f8a14cb01000668fba3cb22c0fdf8f800";
+const AVC_INTERLACED: &str =
+    "0164001effe100186764001eacd940b424d8208000000300800000190f8a14cb01000668fba3cb22c0fdf8f800";
 /// x265, 1280x720, 25 fps, Main 10, scaling lists, PQ in BT.2020, samples 12:11.
 const HEVC_720P: &str = "0102200000009000000000005df000fcfdfafa00000f03200001001840010c01ffff02200000030090000003000003005d959809210001002f42010102200000030090000003000003005da00280802d1365959a49395e04d424402410000003001000000301908022000100074401c172b46240";
 /// SVT-AV1, 640x360.
@@ -40,7 +42,10 @@ fn records_of_real_encoders() {
         (avc(AVC_1080P_422), (1920, 1080, Some((4, 3)), Some((30_000, 1001)), None, false, "avc1.7a0028".into())),
         (avc(AVC_INTERLACED), (720, 576, Some((16, 11)), Some((25, 1)), None, true, "avc1.64001e".into())),
         (hevc(HEVC_360P), (640, 360, Some((1, 1)), Some((30, 1)), None, false, "hvc1.1.6.L63.90".into())),
-        (hevc(HEVC_720P), (1280, 720, Some((12, 11)), Some((25, 1)), colour(9, 16, 9), false, "hvc1.2.4.L93.90".into())),
+        (
+            hevc(HEVC_720P),
+            (1280, 720, Some((12, 11)), Some((25, 1)), colour(9, 16, 9), false, "hvc1.2.4.L93.90".into()),
+        ),
         (av1(AV1_360P), (640, 360, None, None, None, false, "av01.0.01M.08".into())),
     ];
     for (config, want) in table {

@@ -22,6 +22,9 @@ use millstream_media::segment::{Chunk, SegmentEnd};
 /// passthrough also those of the audio that was held back.
 pub const MAX_QUEUED: usize = 64;
 
+/// Latest decode time taken, in ticks; far beyond any date, and far enough from overflow.
+pub const MAX_DTS: u64 = 1 << 60;
+
 /// What comes out, in order: the chunks of a segment, then its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SegmenterOutput {
@@ -97,6 +100,12 @@ pub enum Error {
         dts: u64,
         /// The earliest time allowed.
         expected: u64,
+    },
+    /// Its time is beyond [`MAX_DTS`].
+    #[error("{dts} is no possible time")]
+    TimeRange {
+        /// Its decode time.
+        dts: u64,
     },
     /// The part would become too large.
     #[error("a sample of {bytes} bytes does not fit into a part")]

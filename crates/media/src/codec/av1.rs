@@ -93,12 +93,8 @@ impl Av1Config {
         let monochrome = u8::from(flags & 0x10 != 0);
         let (sub_x, sub_y) = (u8::from(flags & 8 != 0), u8::from(flags & 4 != 0));
         let position = if sub_x == 1 && sub_y == 1 { flags & 3 } else { 0 };
-        let colour = self.picture_info().colour.unwrap_or(Colour {
-            primaries: 1,
-            transfer: 1,
-            matrix: 1,
-            full_range: false,
-        });
+        let colour =
+            self.picture_info().colour.unwrap_or(Colour { primaries: 1, transfer: 1, matrix: 1, full_range: false });
         let long = format!(
             ".{monochrome}.{sub_x}{sub_y}{position}.{:02}.{:02}.{:02}.{}",
             colour.primaries,

@@ -6,7 +6,7 @@ use millstream_media::track::Track;
 use millstream_media::unit::Sample;
 
 use super::assembler::Assembler;
-use super::{ConfigError, Error, MAX_QUEUED, SegmenterOutput, Warning};
+use super::{ConfigError, Error, MAX_DTS, MAX_QUEUED, SegmenterOutput, Warning};
 
 /// Cuts one encoded track on the grid of its channel.
 ///
@@ -99,10 +99,13 @@ impl Segmenter {
             return Err(Error::PullFirst);
         }
         let dts = sample.dts;
-        let on_grid = dts.is_multiple_of(self.frame_ticks.into()) && sample.duration == self.frame_ticks;
-        let Some(next_dts) = dts.checked_add(self.frame_ticks.into()).filter(|_| on_grid) else {
+        if dts > MAX_DTS {
+            return Err(Error::TimeRange { dts });
+        }
+        if !dts.is_multiple_of(self.frame_ticks.into()) || sample.duration != self.frame_ticks {
             return Err(Error::OffGrid { dts, duration: sample.duration });
-        };
+        }
+        let next_dts = dts + u64::from(self.frame_ticks);
         if let Some((expected, _)) = self.last.filter(|(expected, _)| dts < *expected) {
             return Err(Error::Backwards { dts, expected });
         }

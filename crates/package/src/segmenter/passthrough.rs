@@ -8,7 +8,7 @@ use millstream_media::track::Track;
 use millstream_media::unit::Sample;
 
 use super::assembler::Assembler;
-use super::{ConfigError, Error, MAX_QUEUED, SegmenterOutput, Warning};
+use super::{ConfigError, Error, MAX_DTS, MAX_QUEUED, SegmenterOutput, Warning};
 
 /// Most audio samples held back until the video of their time is there.
 const MAX_HELD_AUDIO: usize = 1024;
@@ -192,10 +192,11 @@ impl PassthroughSegmenter {
         let shift = if video.waiting && sample.key { sample.composition_offset } else { video.shift };
         sample.dts = sample.dts.saturating_add_signed(shift.into());
         sample.composition_offset = sample.composition_offset.saturating_sub(shift);
-        if let Some(last) = video.cutter.last_dts() {
-            if sample.dts <= last {
-                return Err(Error::Backwards { dts: sample.dts, expected: last + 1 });
-            }
+        let earliest = video.cutter.earliest;
+        if sample.dts < earliest {
+            return Err(Error::Backwards { dts: sample.dts, expected: earliest });
+        }
+        if let Some(last) = video.cutter.newest {
             if sample.dts - last > ticks(self.config.max_gap_ms, scale) && !video.waiting {
                 video.cutter.assembler.warn(Warning::Gap { expected: last, got: sample.dts });
                 (video.waiting, video.warned) = (true, false);
@@ -243,8 +244,9 @@ impl PassthroughSegmenter {
     pub fn push_audio(&mut self, sample: Sample) -> Result<(), Error> {
         let audio = self.audio.as_mut().ok_or(Error::NoTrack)?;
         audio.cutter.accepts(&sample)?;
-        if let Some(last) = audio.last_dts.filter(|&last| sample.dts <= last) {
-            return Err(Error::Backwards { dts: sample.dts, expected: last + 1 });
+        let earliest = audio.last_dts.map_or(0, |last| last + 1).max(audio.cutter.earliest);
+        if sample.dts < earliest {
+            return Err(Error::Backwards { dts: sample.dts, expected: earliest });
         }
         let gap = audio.last_dts.map_or(0, |last| sample.dts - last);
         let scale = audio.cutter.assembler.scale();
@@ -307,7 +309,7 @@ impl PassthroughSegmenter {
     fn release_audio(&mut self) -> Result<(), Error> {
         let (Some(video), Some(audio)) = (&self.video, &mut self.audio) else { return Ok(()) };
         let scale = audio.cutter.assembler.scale();
-        let reached = video.cutter.last_dts().map(|t| rescale_down(t, video.cutter.assembler.scale(), scale));
+        let reached = video.cutter.newest.map(|t| rescale_down(t, video.cutter.assembler.scale(), scale));
         let skew = ticks(self.config.max_skew_ms, scale);
         while let (Some(first), Some(last)) = (audio.held.front(), audio.held.back()) {
             let known = reached.is_some_and(|t| first.dts <= t);
@@ -348,7 +350,7 @@ impl Audio {
                 self.cutter.assembler.warn(Warning::EmptySegment { segment: passed.number });
             }
         }
-        if self.reached.is_some_and(|(at, _)| sample.dts < at) {
+        if self.reached.is_some_and(|(at, _)| sample.dts < at) || sample.dts < self.cutter.earliest {
             self.cutter.assembler.warn(Warning::Late { dts: sample.dts });
             return Ok(());
         }
@@ -390,6 +392,8 @@ struct Cutter {
     look_ahead: Option<Sample>,
     /// Decode time of the newest sample ever.
     newest: Option<u64>,
+    /// Decode time before which no sample may follow.
+    earliest: u64,
     /// Duration of the sample before it, or a plausible one.
     last_duration: u32,
     next_part: u32,
@@ -404,15 +408,12 @@ impl Cutter {
             assembler: Assembler::new(scale),
             look_ahead: None,
             newest: None,
+            earliest: 0,
             last_duration: if track.is_video() { (scale.get() / 30).max(1) } else { 1024 },
             next_part: 0,
             part_ticks: ticks(config.part_ms, scale).max(1),
             max_gap_ticks: ticks(config.max_gap_ms, scale),
         }
-    }
-
-    fn last_dts(&self) -> Option<u64> {
-        self.newest
     }
 
     fn accepts(&self, sample: &Sample) -> Result<(), Error> {
@@ -421,6 +422,9 @@ impl Cutter {
         }
         if sample.data.len() > MAX_CHUNK_BYTES {
             return Err(Error::TooLarge { bytes: sample.data.len() });
+        }
+        if sample.dts > MAX_DTS {
+            return Err(Error::TimeRange { dts: sample.dts });
         }
         Ok(())
     }
@@ -436,6 +440,7 @@ impl Cutter {
             self.add(before)?;
         }
         self.newest = Some(sample.dts);
+        self.earliest = sample.dts.saturating_add(1);
         if let Some(cut) = cut {
             self.end_segment()?;
             self.assembler.begin(cut.number, sample.dts, cut.discontinuity);
@@ -456,6 +461,7 @@ impl Cutter {
             let known = if said > 0 && said <= self.max_gap_ticks { last.duration } else { self.last_duration };
             let room = u32::try_from(end.saturating_sub(last.dts)).unwrap_or(u32::MAX).max(1);
             last.duration = known.min(room);
+            self.earliest = last.dts.saturating_add(last.duration.into());
             self.add(last)?;
         }
         self.end_segment()

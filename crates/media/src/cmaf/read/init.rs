@@ -109,11 +109,8 @@ pub fn init(data: &[u8]) -> Result<Init, Error> {
     for b in boxes(data) {
         let b = b?;
         match &b.kind.0 {
-            b"ftyp" => {
-                if brands.replace(Brands::parse(b)?).is_some() {
-                    return Err(b.error(ErrorKind::Duplicate(b.kind)));
-                }
-            }
+            b"ftyp" if brands.is_some() => return Err(b.error(ErrorKind::Duplicate(b.kind))),
+            b"ftyp" => brands = Some(Brands::parse(b)?),
             b"moov" => {
                 let brands = brands.ok_or(b.error(ErrorKind::Missing(FourCc(*b"ftyp"))))?;
                 return moov(b, brands);
