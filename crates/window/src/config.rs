@@ -55,6 +55,15 @@ impl Config {
         self.list_duration.max(segments).max(targets)
     }
 
+    /// Numbers in a block of a DASH timeline: equal durations are merged into one `S` element within a block only, since
+    /// a repeating `S` may go only as a whole (STANDARDS 2.7). A quarter of the list, rounded down to a power of two,
+    /// from 1 to 64. What a manifest still names because of that is shorter than what the window keeps anyway.
+    pub fn timeline_block(&self, timing: &Timing) -> u64 {
+        let listed = self.list_length(timing).as_nanos() / timing.segment_duration().as_nanos().max(1);
+        let quarter = u64::try_from(listed / 4).unwrap_or(64).clamp(1, 64);
+        1 << quarter.ilog2()
+    }
+
     /// Bytes a window holds at most while its channel sends `bits_per_second` over all renditions, in real time:
     /// `rate × (2·L + (5 + 2·max_lag)·T) + init segments`, with L the [`Config::list_length`] and T the longest segment
     /// (target duration + 0.5 s), and never more than [`Config::max_bytes`].

@@ -17,9 +17,10 @@ impl Window {
             self.close_session();
             self.version += 1;
         }
+        let named_from = self.named_from();
         for row in self.rows.values_mut() {
-            // Oldest first; a segment never expires before an older one that matters more than a segment length.
-            while let Some(first) = row.first_entry() {
+            // Oldest first, since that is the order in which they left the list.
+            while let Some(first) = row.first_entry().filter(|e| *e.key() < named_from) {
                 let done = first.get().expires.is_some_and(|at| at <= now);
                 if !done {
                     break;
@@ -33,9 +34,19 @@ impl Window {
 
     /// When [`Window::prune_at`] next has something to drop.
     pub fn next_change(&self) -> Option<MonoTime> {
-        let removed = self.rows.values().filter_map(|row| row.first_key_value()?.1.expires).min();
+        let named_from = self.named_from();
+        let oldest = self.rows.values().filter_map(|row| row.first_key_value()).filter(|(n, _)| **n < named_from);
+        let removed = oldest.filter_map(|(_, s)| s.expires).min();
         let ended = self.session.as_ref().and_then(|s| s.ended);
         removed.into_iter().chain(ended).min()
+    }
+
+    /// First number that a manifest may name: the start of the timeline block of the first listed one.
+    fn named_from(&self) -> u64 {
+        self.session().map_or(u64::MAX, |s| {
+            let block = self.config.timeline_block(&s.timing);
+            (s.first_listed - s.first_listed % block).max(s.first.unwrap_or(0))
+        })
     }
 
     /// Moves on over all numbers that every track of their period has settled, gives up what lags too far behind, and
@@ -111,11 +122,18 @@ impl Window {
         }
     }
 
-    /// Duration of a listed number: that of its period's first track.
+    /// Durations of a number in the tracks of its period, in nanoseconds.
+    fn durations(&self, number: u64) -> impl Iterator<Item = u64> {
+        let tracks = self.period_of(number).map(|p| p.tracks()).unwrap_or_default();
+        tracks.iter().filter_map(move |t| Some(nanos(self.slot(&t.track.name, number)?.duration, t.track.timescale)))
+    }
+
+    /// Duration of a listed number in the track where it is shortest, so that no list falls short; but audio segments,
+    /// which swing by a frame around the nominal length, count as nominal.
     fn listed_duration(&self, number: u64) -> Duration {
-        let track = self.period_of(number).and_then(|p| p.tracks().first());
-        let found = track.and_then(|t| Some(nanos(self.slot(&t.track.name, number)?.duration, t.track.timescale)));
-        Duration::from_nanos(found.unwrap_or(0))
+        let shortest = Duration::from_nanos(self.durations(number).min().unwrap_or(0));
+        let nominal = self.session.as_ref().map(|s| s.timing.segment_duration()).unwrap_or_default();
+        if shortest.abs_diff(nominal) <= Duration::from_millis(50) { nominal } else { shortest }
     }
 
     fn listed_total(&self) -> (u64, Duration) {
@@ -124,12 +142,18 @@ impl Window {
         (s.next_unsettled - s.first_listed, total)
     }
 
+    /// Remembers the longest list that any rendition showed; at most what its numbers last in whichever track lasts
+    /// longest.
     fn note_list_length(&mut self) {
-        let (_, total) = self.listed_total();
-        let Some(session) = self.session.as_mut() else { return };
+        let Some(session) = self.session() else { return };
+        let settled = session.first_listed..session.next_unsettled;
+        let settled = settled.map(|n| Duration::from_nanos(self.durations(n).max().unwrap_or(0)));
         let ahead = session.newest.map_or(0, |n| (n + 1).saturating_sub(session.next_unsettled));
         let ahead = session.timing.longest_segment() * u32::try_from(ahead).unwrap_or(u32::MAX);
-        session.longest_list = session.longest_list.max(total + ahead);
+        let length = settled.sum::<Duration>() + ahead;
+        if let Some(session) = self.session.as_mut() {
+            session.longest_list = session.longest_list.max(length);
+        }
     }
 
     /// Takes segments off the list while what remains is as long as it shall be (STANDARDS 1.10).

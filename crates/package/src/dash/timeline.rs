@@ -2,8 +2,10 @@
 //! STANDARDS 2.7 allows.
 //!
 //! A repeating `S` may only go when all its repeats have expired, so equal neighbours are merged in blocks that begin at
-//! numbers divisible by [`block_length`]: a manifest then lists at most a block of expired segments, and the window
-//! keeps those for longer than that (STANDARDS 1.11).
+//! numbers divisible by [`Config::timeline_block`]: a manifest then lists at most a block of expired segments, and the window
+//! keeps those as long.
+//!
+//! [`Config::timeline_block`]: millstream_window::Config::timeline_block
 
 use millstream_media::track::RenditionName;
 use millstream_window::{PresentationPeriod, Window};
@@ -33,18 +35,9 @@ pub(super) struct Timeline {
     pub segments: Vec<S>,
 }
 
-/// Numbers in a block: a quarter of the list, rounded down to a power of two, from 1 to 64.
-fn block_length(window: &Window) -> u64 {
-    let listed = window.timing().map_or(1, |timing| {
-        window.config().list_length(&timing).as_nanos() / timing.segment_duration().as_nanos().max(1)
-    });
-    let quarter = u64::try_from(listed / 4).unwrap_or(64).clamp(1, 64);
-    1 << quarter.ilog2()
-}
-
 /// The timeline of `rendition` in a period, from the start of the `S` that holds the first listed segment.
 pub(super) fn timeline(window: &Window, period: &PresentationPeriod<'_>, rendition: &RenditionName) -> Timeline {
-    let block = block_length(window);
+    let block = window.timing().map_or(1, |timing| window.config().timeline_block(&timing));
     let times = |n: u64| window.times(rendition, n);
     let repeats = |n: u64| {
         !n.is_multiple_of(block)

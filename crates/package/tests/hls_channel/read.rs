@@ -79,7 +79,8 @@ pub fn hls_list(text: &str) -> List {
             Tag::Map(t) => next.map = t.uri().to_owned(),
             Tag::ProgramDateTime(t) => {
                 let t = t.program_date_time();
-                let minutes = (f64::from(t.date_mday) * 24.0 + f64::from(t.time_hour)) * 60.0 + f64::from(t.time_minute);
+                let minutes =
+                    (f64::from(t.date_mday) * 24.0 + f64::from(t.time_hour)) * 60.0 + f64::from(t.time_minute);
                 next.time = minutes * 60.0 + t.time_second;
             }
             other => panic!("unexpected tag {other:?}"),
@@ -167,7 +168,11 @@ fn set(set: &dash_mpd_core::AdaptationSet) -> Set {
         timeline: timeline.collect(),
         fixed: format!(
             "{:?} {:?} {:?} {:?} {:?} {:?}",
-            set.id, set.mimeType, template.initialization, template.timescale, template.presentationTimeOffset,
+            set.id,
+            set.mimeType,
+            template.initialization,
+            template.timescale,
+            template.presentationTimeOffset,
             set.representations
         ),
         offset: template.presentationTimeOffset.unwrap(),
