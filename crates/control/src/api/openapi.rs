@@ -32,3 +32,36 @@ pub fn document() -> String {
 pub(super) async fn serve() -> Response {
     fresh_json(StatusCode::OK, Api::openapi())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/openapi.json");
+
+    #[test]
+    fn the_reference_document_is_current() {
+        let written = std::fs::read_to_string(PATH).unwrap_or_default();
+        assert!(
+            written == format!("{}\n", document()),
+            "run `cargo test -p millstream-control -- --ignored write_reference`"
+        );
+    }
+
+    #[test]
+    #[ignore = "writes the document"]
+    fn write_reference() {
+        std::fs::write(PATH, format!("{}\n", document())).unwrap();
+    }
+
+    #[test]
+    fn every_reference_in_it_leads_somewhere() {
+        let text = document();
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for part in text.split("\"$ref\": \"#").skip(1) {
+            let pointer = part.split('"').next().unwrap();
+            assert!(value.pointer(pointer).is_some(), "{pointer}");
+        }
+        assert_eq!(value["paths"].as_object().unwrap().len(), 8);
+    }
+}
