@@ -154,8 +154,14 @@ impl SegmentGrid {
     /// Start of audio segment `n` in samples of `sample_rate` since the epoch: the first frame of 1024 samples
     /// at or after the video boundary, `ceil(B × rate / 1024) × 1024` (STANDARDS 5.9).
     pub fn audio_start(self, n: u64, sample_rate: Timescale) -> u64 {
+        self.audio_at_or_after_frame(self.first_frame(n), sample_rate)
+    }
+
+    /// Start of the first audio frame at or after the start of video frame `k`, in samples of `sample_rate` since the
+    /// epoch.
+    pub fn audio_at_or_after_frame(self, k: FrameIndex, sample_rate: Timescale) -> u64 {
         let den = u128::from(self.rate.num) * u128::from(AAC_FRAME_SAMPLES);
-        let num = u128::from(self.first_frame(n)) * u128::from(self.rate.den) * u128::from(sample_rate.get());
+        let num = u128::from(k) * u128::from(self.rate.den) * u128::from(sample_rate.get());
         (num.div_ceil(den) as u64) * AAC_FRAME_SAMPLES
     }
 

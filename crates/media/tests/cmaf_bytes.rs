@@ -1,5 +1,6 @@
 //! Init segments and chunks are, byte for byte, what CMAF asks (STANDARDS 3.1 to 3.9, 3.12, 3.13, 3.15, 3.16), and an
 //! independent parser reads the same from them.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod fixtures;
 

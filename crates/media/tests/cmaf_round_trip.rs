@@ -1,4 +1,5 @@
 //! What is written is read back the same, and no bytes make the reader panic.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod fixtures;
 

@@ -1,4 +1,5 @@
 //! Codec configuration records from real encoders are read right, and no bytes make a parser panic.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod fixtures;
 

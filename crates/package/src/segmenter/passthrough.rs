@@ -196,12 +196,13 @@ impl PassthroughSegmenter {
         if sample.dts < earliest {
             return Err(Error::Backwards { dts: sample.dts, expected: earliest });
         }
-        if let Some(last) = video.cutter.newest {
-            if sample.dts - last > ticks(self.config.max_gap_ms, scale) && !video.waiting {
-                video.cutter.assembler.warn(Warning::Gap { expected: last, got: sample.dts });
-                (video.waiting, video.warned) = (true, false);
-                self.discontinuity = true;
-            }
+        if let Some(last) = video.cutter.newest
+            && sample.dts - last > ticks(self.config.max_gap_ms, scale)
+            && !video.waiting
+        {
+            video.cutter.assembler.warn(Warning::Gap { expected: last, got: sample.dts });
+            (video.waiting, video.warned) = (true, false);
+            self.discontinuity = true;
         }
         let elapsed = sample.dts.saturating_sub(video.segment_start);
         if !video.waiting && !sample.key && elapsed >= ticks(self.config.max_segment_ms, scale) {
