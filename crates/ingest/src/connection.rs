@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
-use crate::flv::{Demuxer, Item, Tag};
+use crate::flv::{Demuxer, Item, Metadata, Tag};
 use crate::listener::{Admission, Authorizer, Shared};
 use crate::rtmp::{CloseReason, Event, Output, PublishRequest, Refusal, Session};
 use crate::source::{
@@ -48,6 +48,7 @@ pub(crate) async fn run<A: Authorizer>(
         end,
         session,
         demuxer: Demuxer::new(),
+        metadata: None,
         admission: None,
         bytes_in: ByteCount::default(),
         out: BytesMut::new(),
@@ -64,6 +65,7 @@ struct Connection<'a, A> {
     end: watch::Receiver<Option<EndReason>>,
     session: Session,
     demuxer: Demuxer,
+    metadata: Option<Metadata>,
     admission: Option<Admission>,
     bytes_in: ByteCount,
     out: BytesMut,
@@ -140,9 +142,19 @@ impl<A: Authorizer> Connection<'_, A> {
                 Ok(())
             }
             Event::Tag(tag) => self.tag(&tag, arrived).await,
-            Event::Metadata(metadata) => self.deliver(SourceEvent::Metadata(metadata)).await,
+            Event::Metadata(metadata) => {
+                if self.metadata.as_ref() == Some(&metadata) {
+                    return Ok(());
+                }
+                self.metadata = Some(metadata.clone());
+                self.deliver(SourceEvent::Metadata(metadata)).await
+            }
             Event::BadMetadata(error) => self.deliver(SourceEvent::Warning(SourceWarning::Metadata(error))).await,
-            Event::Unpublished => Err(EndReason::Unpublished),
+            Event::Unpublished => {
+                // The client hangs up itself (GStreamer takes it ill if the server does), or publishes again.
+                self.conclude(EndReason::Unpublished).await;
+                Ok(())
+            }
         }
     }
 
@@ -201,25 +213,36 @@ impl<A: Authorizer> Connection<'_, A> {
         }
     }
 
-    /// Tells the owner, gives the channel back, and hangs up.
+    /// The connection is over: so is its contribution, if it has one.
     async fn finish(mut self, reason: EndReason) {
-        let bytes = self.bytes_in.get();
-        if let Some(admission) = self.admission.take() {
-            let dropped_tags = self.demuxer.dropped();
-            let (connection, channel) = (self.id.0, admission.channel.as_str());
-            info!(connection, channel, %reason, bytes, dropped_tags, "rtmp: contribution ended");
-            let message = SourceMessage { connection: self.id, event: SourceEvent::Ended(reason) };
-            // An owner that has dropped its receiver knows already.
-            if timeout(ENDED_TIMEOUT, admission.events.send(message)).await.is_err() {
-                warn!(connection, channel, "rtmp: the channel does not take the end of its contribution");
-            }
-            self.shared.release(channel, self.id);
-        } else if let EndReason::Closed(CloseReason::Refused(_) | CloseReason::BadApp | CloseReason::Play) = reason {
-            warn!(connection = self.id.0, peer = %self.peer, %reason, "rtmp: refused");
+        if self.admission.is_some() {
+            self.conclude(reason).await;
         } else {
-            debug!(connection = self.id.0, peer = %self.peer, %reason, bytes, "rtmp: connection without a contribution");
+            let bytes = self.bytes_in.get();
+            match reason {
+                EndReason::Closed(CloseReason::Refused(_) | CloseReason::BadApp | CloseReason::Play) => {
+                    warn!(connection = self.id.0, peer = %self.peer, %reason, "rtmp: refused");
+                }
+                _ => debug!(connection = self.id.0, peer = %self.peer, %reason, bytes, "rtmp: connection closed"),
+            }
         }
         self.hang_up().await;
+    }
+
+    /// Tells the owner that the contribution is over, and gives the channel back.
+    async fn conclude(&mut self, reason: EndReason) {
+        let Some(admission) = self.admission.take() else { return };
+        let (connection, channel) = (self.id.0, admission.channel.as_str());
+        let (bytes, dropped_tags) = (self.bytes_in.get(), self.demuxer.dropped());
+        info!(connection, channel, %reason, bytes, dropped_tags, "rtmp: contribution ended");
+        let message = SourceMessage { connection: self.id, event: SourceEvent::Ended(reason) };
+        // An owner that has dropped its receiver knows already.
+        if timeout(ENDED_TIMEOUT, admission.events.send(message)).await.is_err() {
+            warn!(connection, channel, "rtmp: the channel does not take the end of its contribution");
+        }
+        self.shared.release(channel, self.id);
+        self.demuxer = Demuxer::new();
+        self.metadata = None;
     }
 
     async fn hang_up(&mut self) {

@@ -132,11 +132,11 @@ pub enum SourceEvent {
         /// When its last byte was read, by the wall clock.
         arrived: UtcTime,
     },
-    /// What the encoder says about itself; may come again.
+    /// What the encoder says about itself; again when it changes.
     Metadata(flv::Metadata),
     /// Something is wrong with the contribution; it goes on. Each kind is told once per connection.
     Warning(SourceWarning),
-    /// The connection is over. Nothing follows.
+    /// The contribution is over. Nothing follows, unless the same connection publishes again.
     Ended(EndReason),
 }
 

@@ -1,4 +1,5 @@
 //! The contribution's clock becomes UTC media time: drift, wraps, jumps, reconnects and lateness (DESIGN 2).
+#![allow(clippy::expect_used, reason = "test harness")]
 
 use millstream_ingest::rtmp::clock::UnrolledClock;
 use millstream_ingest::source::{MediaKind, SourceTime};

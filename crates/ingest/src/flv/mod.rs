@@ -1,7 +1,7 @@
 //! FLV tags, legacy and enhanced, to configurations and access units (STANDARDS 6.11 to 6.17).
 //!
 //! - [`video`], [`audio`]: the tag headers.
-//! - [`metadata`]: `onMetaData`.
+//! - [`metadata`]: the `onMetaData` message.
 //! - [`Demuxer`]: tags in, items out.
 
 pub mod audio;

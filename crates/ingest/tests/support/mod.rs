@@ -1,5 +1,6 @@
 //! A publishing client without IO, a chunk writer that can be as odd as a test wants, and media that parses.
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::expect_used, reason = "test harness")]
 
 use std::collections::VecDeque;
 use std::time::Duration;
