@@ -3,6 +3,7 @@
 //!
 //! A random life of a channel is played; after every step all manifests are written, read by independent readers, and
 //! compared with the step before.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod hls_channel;
 #[path = "hls_channel/read.rs"]

@@ -1,4 +1,5 @@
 //! Golden manifests: what viewers are told in each situation, to the byte.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod hls_channel;
 
