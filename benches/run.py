@@ -131,9 +131,9 @@ def resident_per_channel(path, channels):
         # Twice the window and more: what is listed, and what stays a while after it left the list.
         time.sleep(50)
         busy = machine.resident_bytes(peer.pid)
-        rate = os.path.getsize(path) / RECORDED_SECONDS
-        # 20 s are listed, and a segment stays for as long again (docs/performance.md has the formula).
-        window = rate * 2 * 20
+        metrics = urllib.request.urlopen(f"http://{peer.bound['http']}/metrics", timeout=5).read().decode()
+        windows = [line for line in metrics.splitlines() if line.startswith("millstream_window_bytes{")]
+        window = sum(float(line.rsplit(" ", 1)[1]) for line in windows) / channels
         return (busy - idle) / channels, window
     finally:
         for publisher in publishers:

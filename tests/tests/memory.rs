@@ -52,27 +52,28 @@ fn a_passthrough_channel_takes_its_window_and_one_megabyte() {
     let idle = resident_bytes(server.pid()).unwrap();
     let source = Source { size: Some((160, 90)), kbps: 1500, ..Source::small() };
     let publishers: Vec<Publisher> = channels.iter().map(|c| Publisher::start(&server, &c.key, &source)).collect();
-    let mut windows = 0;
     for channel in &channels {
         let mut viewer = server.viewer(&channel.name);
         let name = viewer.wait_listed(3, Duration::from_secs(40));
         let first = viewer.newest(&name).unwrap();
-        viewer.wait_number(&name, first + 12, Duration::from_secs(60));
-        for rendition in viewer.renditions() {
-            let media = viewer.media(&rendition.name).unwrap();
-            let listed: usize = media
-                .segments
-                .iter()
-                .filter_map(|s| viewer.bytes(&format!("{}/{}", rendition.name, s.uri)))
-                .map(|b| b.len())
-                .sum();
-            // A segment stays fetchable for a window after it left the list (1.11), so two windows are held.
-            windows += 2 * listed as u64;
-        }
+        // Until the window is full and segments have begun to go.
+        viewer.wait_number(&name, first + 14, Duration::from_secs(60));
     }
-    let now = resident_bytes(server.pid()).unwrap();
+    let (now, windows) = (resident_bytes(server.pid()).unwrap(), window_bytes(&server));
     let allowed = idle + windows + CHANNELS as u64 * PER_CHANNEL + SLACK;
     println!("idle {idle}, windows {windows}, now {now}, allowed {allowed}");
     assert!(now <= allowed, "{now} bytes, {allowed} are allowed");
+    // docs/performance.md: rate × (2·L + 11·T), L = 12 s of list, T = 3.5 s, the longest segment; 1.6 Mb/s and a tenth.
+    let formula = 1_760_000 / 8 * (2 * 12 + 11 * 7 / 2) * CHANNELS as u64;
+    assert!(windows <= formula, "{windows} bytes in windows, the formula says {formula}");
+    assert!(windows >= formula / 8, "{windows} bytes in windows: the measurement measured nothing");
     drop(publishers);
+}
+
+/// Bytes in all windows, as the server says.
+fn window_bytes(server: &Server) -> u64 {
+    let metrics = millstream_tests::client::get(&server.url("/metrics")).unwrap();
+    let text = String::from_utf8_lossy(&metrics.body).into_owned();
+    let values = text.lines().filter(|l| l.starts_with("millstream_window_bytes{"));
+    values.map(|l| l.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64).sum()
 }
