@@ -71,6 +71,7 @@ async fn mistakes_are_problems_that_name_the_mend() {
     for (method, path, status, detail) in [
         ("GET", "/api/v1/channels/nobody", 404, "`millstream channel list`"),
         ("GET", "/api/v1/channels/NO", 404, "is not allowed"),
+        ("POST", "/api/v1/channels/%ff/stop", 404, "not readable text"),
         ("PATCH", "/api/v1/channels/file", 400, "send a JSON object"),
         ("DELETE", "/api/v1/channels/file", 409, "change it there and restart"),
         ("POST", "/api/v1/channels/file/rotate-key", 409, "set in the configuration file"),

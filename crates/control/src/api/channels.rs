@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::{FromRequestParts, Path, State};
 use axum::response::{IntoResponse, Response};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use millstream_access::StreamKey;
 use serde::Serialize;
@@ -82,8 +83,7 @@ pub(super) async fn create(State(state): State<Arc<ApiState>>, JsonBody(body): J
         (status = 404, description = "no such channel", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn show(State(state): State<Arc<ApiState>>, Path(name): Path<String>) -> Result<Response, Problem> {
-    let name = named(&name)?;
+pub(super) async fn show(State(state): State<Arc<ApiState>>, Named(name): Named) -> Result<Response, Problem> {
     match state.registry.channels().get(&name) {
         Some(channel) => Ok(fresh_json(StatusCode::OK, channel.view())),
         None => Err(RegistryError::NotFound { name }.into()),
@@ -108,11 +108,11 @@ pub(super) async fn show(State(state): State<Arc<ApiState>>, Path(name): Path<St
 )]
 pub(super) async fn update(
     State(state): State<Arc<ApiState>>,
-    Path(name): Path<String>,
+    Named(name): Named,
     headers: HeaderMap,
     JsonBody(patch): JsonBody,
 ) -> Result<Response, Problem> {
-    let channel = state.registry.patch(&named(&name)?, &patch, if_match(&headers)).await?;
+    let channel = state.registry.patch(&name, &patch, if_match(&headers)).await?;
     Ok(fresh_json(StatusCode::OK, channel.view()))
 }
 
@@ -131,10 +131,10 @@ pub(super) async fn update(
 )]
 pub(super) async fn delete(
     State(state): State<Arc<ApiState>>,
-    Path(name): Path<String>,
+    Named(name): Named,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    state.registry.delete(&named(&name)?, if_match(&headers)).await?;
+    state.registry.delete(&name, if_match(&headers)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -147,8 +147,8 @@ pub(super) async fn delete(
         (status = 404, description = "no such channel", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn start(State(state): State<Arc<ApiState>>, Path(name): Path<String>) -> Result<Response, Problem> {
-    let channel = state.registry.set_enabled(&named(&name)?, true).await?;
+pub(super) async fn start(State(state): State<Arc<ApiState>>, Named(name): Named) -> Result<Response, Problem> {
+    let channel = state.registry.set_enabled(&name, true).await?;
     Ok(fresh_json(StatusCode::OK, channel.view()))
 }
 
@@ -161,8 +161,8 @@ pub(super) async fn start(State(state): State<Arc<ApiState>>, Path(name): Path<S
         (status = 404, description = "no such channel", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn stop(State(state): State<Arc<ApiState>>, Path(name): Path<String>) -> Result<Response, Problem> {
-    let channel = state.registry.set_enabled(&named(&name)?, false).await?;
+pub(super) async fn stop(State(state): State<Arc<ApiState>>, Named(name): Named) -> Result<Response, Problem> {
+    let channel = state.registry.set_enabled(&name, false).await?;
     Ok(fresh_json(StatusCode::OK, channel.view()))
 }
 
@@ -180,10 +180,9 @@ pub(super) async fn stop(State(state): State<Arc<ApiState>>, Path(name): Path<St
 )]
 pub(super) async fn rotate_key(
     State(state): State<Arc<ApiState>>,
-    Path(name): Path<String>,
+    Named(name): Named,
     OptionalJsonBody(body): OptionalJsonBody,
 ) -> Result<Response, Problem> {
-    let name = named(&name)?;
     let chosen = body.map(chosen_key).transpose().map_err(RegistryError::Config)?.flatten();
     let (channel, key) = state.registry.rotate_key(&name, chosen).await?;
     Ok(fresh_json(StatusCode::OK, ChannelWithKey::new(&channel, &key)))
@@ -205,9 +204,18 @@ fn chosen_key(body: Value) -> Result<Option<StreamKey>, ConfigError> {
     }
 }
 
-/// A path that holds no channel name names no channel.
-fn named(name: &str) -> Result<ChannelName, Problem> {
-    ChannelName::new(name).map_err(|error| Problem::new(StatusCode::NOT_FOUND, error.to_string()))
+/// The channel's name in the path. What is no channel name names no channel.
+pub(super) struct Named(ChannelName);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let missing = |detail: String| Problem::new(StatusCode::NOT_FOUND, detail);
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        let Path(text) = path.map_err(|_| missing("the channel's name in the path is not readable text".into()))?;
+        ChannelName::new(&text).map(Named).map_err(|error| missing(error.to_string()))
+    }
 }
 
 /// The revision in `If-Match`; `*` and its absence mean any.

@@ -3,16 +3,16 @@
 //! The doc comments of [`ChannelConfig`] are the reference page and the OpenAPI text; keep them for users.
 
 use millstream_access::StreamKey;
+use millstream_encode::ladder::LadderConfig;
 use millstream_media::grid::{FrameRate, SegmentGrid};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::error::{ConfigError, SettingError, nearest};
+use super::frame_rate::FrameRateSetting;
 use super::name::ChannelName;
 use super::seconds::Seconds;
-
-/// The encoding ladder of a channel.
-pub type LadderSetting = Value;
 
 /// The settings of a channel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -79,10 +79,12 @@ pub struct ChannelConfig {
     #[serde(default)]
     #[schema(value_type = String, default = "auto")]
     pub frame_rate: FrameRateSetting,
-    /// The renditions to make, instead of those that fit the contribution's height. Not for `passthrough`.
+    /// The renditions to make, instead of those that fit the contribution's height: `video`, a list of renditions with
+    /// `height` and, if you like, `name`, `width`, `codec` (`h264`, `hevc`, `av1`), `encoder`, `bit_rate` (bit/s) and
+    /// `preset`; and `audio` with `bit_rate` and `channels`. Not for `passthrough`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    pub ladder: Option<LadderSetting>,
+    pub ladder: Option<LadderConfig>,
 }
 
 fn yes() -> bool {
@@ -144,69 +146,6 @@ pub enum ClockSource {
     Arrival,
     /// The contribution's timestamps are UTC already.
     Utc,
-}
-
-/// The frame rate of the renditions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum FrameRateSetting {
-    /// As the contribution's.
-    #[default]
-    Auto,
-    /// This one.
-    Fixed(FrameRate),
-}
-
-impl FrameRateSetting {
-    fn parse(text: &str) -> Option<Self> {
-        let text = text.trim();
-        if text == "auto" {
-            return Some(FrameRateSetting::Auto);
-        }
-        let rate = match (text, text.split_once('/')) {
-            ("23.976" | "23.98", _) => FrameRate::new(24_000, 1001),
-            ("29.97", _) => FrameRate::new(30_000, 1001),
-            ("59.94", _) => FrameRate::new(60_000, 1001),
-            (_, Some((num, den))) => FrameRate::new(num.trim().parse().ok()?, den.trim().parse().ok()?),
-            (_, None) => FrameRate::new(text.parse().ok()?, 1),
-        };
-        rate.map(FrameRateSetting::Fixed)
-    }
-}
-
-impl std::fmt::Display for FrameRateSetting {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            FrameRateSetting::Auto => f.write_str("auto"),
-            FrameRateSetting::Fixed(rate) if rate.den() == 1 => write!(f, "{}", rate.num()),
-            FrameRateSetting::Fixed(rate) => write!(f, "{}/{}", rate.num(), rate.den()),
-        }
-    }
-}
-
-impl Serialize for FrameRateSetting {
-    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for FrameRateSetting {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Written {
-            Whole(u32),
-            Decimal(f64),
-            Text(String),
-        }
-        let expected = "a frame rate is \"auto\", a whole number from 1 to 240, or a fraction such as \"30000/1001\"";
-        let written = Written::deserialize(d).map_err(|_| serde::de::Error::custom(expected))?;
-        let text = match written {
-            Written::Whole(n) => n.to_string(),
-            Written::Decimal(f) => f.to_string(),
-            Written::Text(text) => text,
-        };
-        FrameRateSetting::parse(&text).ok_or_else(|| serde::de::Error::custom(expected))
-    }
 }
 
 impl ChannelConfig {
@@ -327,6 +266,9 @@ impl ChannelConfig {
                 fail("frame_rate", "does not go with mode \"passthrough\"; leave it out, or use mode \"abr\"".into());
             }
         }
+        if let Some(Err(error)) = self.ladder.as_ref().map(LadderConfig::check) {
+            fail("ladder", format!("is not valid: {error}"));
+        }
         if errors.is_empty() { Ok(()) } else { Err(ConfigError { errors }) }
     }
 
@@ -386,186 +328,5 @@ fn unknown_setting(key: &String) -> SettingError {
     SettingError { field: key.chars().take(80).collect(), message }
 }
 
-/// The known key that `key` was most likely meant to be, if any is near.
-pub fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
-    if key.len() > 100 {
-        return None;
-    }
-    let score = |k: &str| strsim::jaro_winkler(key, k).max(strsim::normalized_damerau_levenshtein(key, k));
-    known
-        .iter()
-        .map(|k| (score(k), *k))
-        .filter(|(score, _)| *score >= 0.7)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, k)| k)
-}
-
-/// One setting that cannot be accepted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct SettingError {
-    /// The setting, or empty where it is about the whole.
-    pub field: String,
-    /// What is wrong with it and what to do.
-    pub message: String,
-}
-
-impl std::fmt::Display for SettingError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.field.is_empty() { f.write_str(&self.message) } else { write!(f, "{} {}", self.field, self.message) }
-    }
-}
-
-/// Settings that cannot be accepted: everything that is wrong with them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigError {
-    /// At least one.
-    pub errors: Vec<SettingError>,
-}
-
-impl ConfigError {
-    /// About one setting.
-    pub fn one(field: &str, message: impl Into<String>) -> Self {
-        ConfigError { errors: vec![SettingError { field: field.to_owned(), message: message.into() }] }
-    }
-}
-
-impl std::fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (i, error) in self.errors.iter().enumerate() {
-            write!(f, "{}{error}", if i == 0 { "" } else { "; " })?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for ConfigError {}
-
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn problems(value: Value) -> String {
-        ChannelConfig::from_json(value).err().map(|e| e.to_string()).unwrap_or_default()
-    }
-
-    #[test]
-    fn defaults_are_the_contracts() {
-        let config = ChannelConfig::from_json(json!({"name": "demo"})).unwrap();
-        assert_eq!(config, ChannelConfig::new(ChannelName::new("demo").unwrap()));
-        assert_eq!(
-            serde_json::to_value(&config).unwrap(),
-            json!({
-                "name": "demo", "title": "", "enabled": true, "mode": "abr", "clock": "arrival",
-                "segment_seconds": 2, "low_latency": true, "part_seconds": 0.5, "window_seconds": 60,
-                "dvr_seconds": 3600, "record": true, "reconnect_seconds": 30, "slate_after_seconds": 3,
-                "frame_rate": "auto",
-            })
-        );
-    }
-
-    #[test]
-    fn keys_are_those_of_the_struct() {
-        let schema = serde_json::to_value(<ChannelConfig as utoipa::PartialSchema>::schema()).unwrap();
-        let mut documented: Vec<_> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
-        let mut keys = ChannelConfig::KEYS.to_vec();
-        documented.sort_unstable();
-        keys.sort_unstable();
-        assert_eq!(keys, documented);
-    }
-
-    #[test]
-    fn each_mistake_is_named_with_its_mend() {
-        for (value, message) in [
-            (json!([]), "the settings of a channel are a JSON object, such as {\"name\": \"demo\"}"),
-            (json!({}), "name is missing; give the channel a name, such as \"demo\""),
-            (
-                json!({"name": "a", "segment_second": 2}),
-                "segment_second is not a setting of a channel; did you mean segment_seconds?",
-            ),
-            (json!({"name": "a", "zzz": 2}), "zzz is not a setting of a channel; see docs/reference/config.md"),
-            (
-                json!({"name": "a", "segment_seconds": 0.5}),
-                "segment_seconds is 0.5; use 1 to 10; part_seconds is more than half of segment_seconds; use a shorter part or a longer segment",
-            ),
-            (json!({"name": "a", "part_seconds": 0.1}), "part_seconds is 0.1; use 0.2 to 1"),
-            (
-                json!({"name": "a", "window_seconds": 30, "segment_seconds": 8}),
-                "window_seconds is shorter than 5 segments; use at least 40",
-            ),
-            (
-                json!({"name": "a", "title": "a\nb"}),
-                "title is longer than 200 characters or has control characters; shorten it to one line",
-            ),
-            (
-                json!({"name": "a", "mode": "passthrough", "frame_rate": 25}),
-                "frame_rate does not go with mode \"passthrough\"; leave it out, or use mode \"abr\"",
-            ),
-            (
-                json!({"name": "a", "mode": "fast"}),
-                "mode is not valid: unknown variant `fast`, expected `abr` or `passthrough`",
-            ),
-            (
-                json!({"name": "a", "record": 1, "dvr_seconds": "1h"}),
-                "dvr_seconds is not valid: invalid type: string \"1h\", expected a number of seconds between 0 and 4294967; record is not valid: invalid type: integer `1`, expected a boolean",
-            ),
-            (
-                json!({"name": "A B"}),
-                "name is not valid: channel name \"A B\" is not allowed; use 1 to 64 of a-z, 0-9, - and _, starting with a letter or digit",
-            ),
-            (
-                json!({"name": "a", "stream_key": "hunter2"}),
-                "stream_key is not valid: the stream key has 7 characters; use at least 8, or leave it out and one is made for you",
-            ),
-        ] {
-            assert_eq!(problems(value), message);
-        }
-    }
-
-    #[test]
-    fn frame_rates() {
-        for (value, written) in [
-            (json!("auto"), "auto"),
-            (json!(25), "25"),
-            (json!("30000/1001"), "30000/1001"),
-            (json!("60/2"), "30"),
-            (json!(29.97), "30000/1001"),
-            (json!("23.976"), "24000/1001"),
-        ] {
-            let config = ChannelConfig::from_json(json!({"name": "a", "frame_rate": value})).unwrap();
-            assert_eq!(config.frame_rate.to_string(), written);
-        }
-        for bad in [json!(0), json!(500), json!("fast"), json!(29.5), json!("1/0"), json!(-25)] {
-            assert!(
-                problems(json!({"name": "a", "frame_rate": bad}))
-                    .starts_with("frame_rate is not valid: a frame rate is")
-            );
-        }
-    }
-
-    #[test]
-    fn a_patch_merges_and_null_restores_the_default() {
-        let config = ChannelConfig::from_json(json!({"name": "a", "title": "T", "dvr_seconds": 60})).unwrap();
-        let patched = config.patched(&json!({"dvr_seconds": null, "enabled": false})).unwrap();
-        assert_eq!((patched.title.as_str(), patched.dvr_seconds, patched.enabled), ("T", Seconds::new(3600), false));
-        assert_eq!(config.patched(&json!({"name": "a"})).unwrap(), config, "naming it again changes nothing");
-        for (patch, message) in [
-            (json!({"name": "b"}), "name never changes; create another channel and delete this one"),
-            (json!({"name": null}), "name never changes; create another channel and delete this one"),
-            (json!({"stream_key": "12345678"}), "stream_key is not changed here; use rotate-key"),
-            (json!({"titel": "T"}), "titel is not a setting of a channel; did you mean title?"),
-            (json!(3), "a change is a JSON object, such as {\"title\": \"News\"}"),
-        ] {
-            assert_eq!(config.patched(&patch).unwrap_err().to_string(), message);
-        }
-    }
-
-    #[test]
-    fn the_stream_key_is_never_written() {
-        let config = ChannelConfig::from_json(json!({"name": "a", "stream_key": "very-secret"})).unwrap();
-        assert!(config.stream_key.is_some());
-        assert!(!serde_json::to_string(&config).unwrap().contains("secret"));
-        assert!(!format!("{config:?}").contains("very-secret"));
-    }
-}
+mod tests;
