@@ -77,6 +77,7 @@ pub fn page() -> String {
         };
         page.push_str(&format!("| `{key}` | {default} | {} |\n", cell(text)));
     }
+    page.push_str(EXAMPLE);
     page
 }
 
@@ -102,10 +103,33 @@ const CHANNELS: &str = "
 
 One for each channel that the file defines. Channels may also be created through the API or with `millstream channel
 create`; where both name a channel, the file wins, and the channel can then be changed only in the file. Times are in
-seconds, to the millisecond.
+seconds, to the millisecond. A channel without `stream_key` gets one with `millstream channel rotate-key NAME`.
 
 | key | default | what it is |
 |---|---|---|
+";
+
+const EXAMPLE: &str = "
+A channel with a ladder of its own:
+
+```toml
+[[channel]]
+name = \"news\"
+stream_key = \"choose-a-long-one\"
+reconnect_seconds = 60
+
+[channel.ladder]
+audio = { bit_rate = 96000 }
+
+[[channel.ladder.video]]
+height = 720
+bit_rate = 2500000
+
+[[channel.ladder.video]]
+height = 360
+codec = \"h264\"
+preset = \"veryfast\"
+```
 ";
 
 #[cfg(test)]

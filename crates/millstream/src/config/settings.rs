@@ -140,6 +140,15 @@ impl Default for Limits {
     }
 }
 
+impl From<LogFormat> for millstream_telemetry::log::Format {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Text => Self::Text,
+            LogFormat::Json => Self::Json,
+        }
+    }
+}
+
 impl Config {
     /// The folder of the object store.
     pub fn store_folder(&self) -> PathBuf {
@@ -147,6 +156,15 @@ impl Config {
             Some(folder) => PathBuf::from(folder),
             None => self.server.data_dir.join("store"),
         }
+    }
+
+    /// What is configured and has no effect yet, to be logged once at the start.
+    pub fn notes(&self) -> Vec<String> {
+        [("srt", self.ingest.srt), ("webrtc", self.ingest.webrtc)]
+            .into_iter()
+            .filter(|(_, address)| *address != Address::OFF)
+            .map(|(key, address)| format!("ingest.{key} = {address} is kept; its listener comes with a later version"))
+            .collect()
     }
 
     /// Checks what no type says. Each error names its section and key.
@@ -162,6 +180,9 @@ impl Config {
         if !(url.is_empty() || url.strip_prefix("file://").is_some_and(|folder| !folder.is_empty())) {
             let scheme = url.split_once("://").map_or("what it is", |(scheme, _)| scheme);
             errors.push(("archive", "url", format!("cannot be {scheme} yet; use file://FOLDER, or leave it out")));
+        }
+        if let Err(error) = millstream_telemetry::log::check(&self.log.level) {
+            errors.push(("log", "level", format!("is not valid: {error}")));
         }
         for (key, value, most) in [
             ("http_connections", self.limits.http_connections, 1_000_000),

@@ -144,6 +144,29 @@ fn mistakes_in_the_file_name_the_line_and_the_mend() {
 }
 
 #[test]
+fn a_level_that_would_silence_the_log_is_refused() {
+    let flags = Flags { log_level: Some("loud".into()), ..Flags::default() };
+    let error = effective(None, &BTreeMap::new(), &flags).unwrap_err().to_string();
+    assert!(error.starts_with("--log-level: log.level is not valid: log level \"loud\" is not understood"), "{error}");
+}
+
+#[test]
+fn what_has_no_effect_yet_is_noted() {
+    assert_eq!(Config::default().notes().len(), 2);
+    let config = from_file("[ingest]\nsrt = \"off\"\nwebrtc = \"0.0.0.0:8189\"\n").unwrap();
+    assert_eq!(config.notes(), ["ingest.webrtc = 0.0.0.0:8189 is kept; its listener comes with a later version"]);
+}
+
+#[test]
+fn the_example_of_the_reference_page_is_right() {
+    let page = crate::config::reference::page();
+    let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let config = from_file(example).unwrap();
+    let ladder = config.channel.first().and_then(|c| c.ladder.clone()).unwrap();
+    assert_eq!((ladder.video.len(), ladder.audio.bit_rate), (2, 96_000));
+}
+
+#[test]
 fn all_mistakes_are_told_at_once_and_no_key_with_them() {
     let error = from_file("[server]\nhtpp = 1\n[[channel]]\nname = \"a\"\nstream_key = \"geheim!\"\n").unwrap_err();
     assert!(error.contains("m.toml:2:") && error.contains("m.toml:5: channel a: stream_key is not valid"), "{error}");
