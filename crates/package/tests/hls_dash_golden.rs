@@ -9,7 +9,7 @@ use hls_channel::*;
 use millstream_media::segment::SegmentEnd;
 use millstream_media::time::MonoTime;
 use millstream_package::hls;
-use millstream_window::{SegmentLength, Timing, Window};
+use millstream_window::{Config, SegmentLength, Timing, Window};
 
 #[test]
 fn before_the_first_segment() {
@@ -24,6 +24,14 @@ fn three_renditions_and_audio() {
     let mut channel = Channel::live(short_list(), rate(30, 1), ladder(rate(30, 1)));
     channel.segments(FIRST..FIRST + 7);
     insta::assert_snapshot!(channel.manifests());
+}
+
+/// With the default list of a minute, equal neighbours are merged in blocks (STANDARDS 2.7, 2.9).
+#[test]
+fn a_timeline_of_a_minute() {
+    let mut channel = Channel::live(Config::default(), rate(30, 1), ladder(rate(30, 1))[2..].to_vec());
+    channel.segments(FIRST..FIRST + 50);
+    insta::assert_snapshot!(channel.mpd().unwrap());
 }
 
 /// 30000/1001: segments of 2.002 s, a Period that starts between milliseconds.
