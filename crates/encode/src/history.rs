@@ -101,7 +101,7 @@ impl History {
     }
 
     /// Takes the next message for the worker. It stays for a new worker.
-    pub fn next(&mut self) -> Option<Item> {
+    pub fn give(&mut self) -> Option<Item> {
         let item = self.items.get(self.sent)?.clone();
         self.sent += 1;
         self.waiting_bytes = self.waiting_bytes.saturating_sub(item.1.len());
@@ -131,7 +131,7 @@ impl History {
         self.dropped
     }
 
-    /// A new worker begins: what it needs first, the configurations in force; then [`History::next`] begins anew.
+    /// A new worker begins: what it needs first, the configurations in force; then [`History::give`] begins anew.
     pub fn rewind(&mut self) -> Vec<Item> {
         self.sent = 0;
         self.waiting_bytes += self.sent_bytes;
@@ -282,7 +282,7 @@ mod tests {
     }
 
     fn drain(history: &mut History) -> Vec<ToWorker> {
-        std::iter::from_fn(|| history.next()).map(|i| i.0).collect()
+        std::iter::from_fn(|| history.give()).map(|i| i.0).collect()
     }
 
     #[test]

@@ -342,6 +342,9 @@ mod tests {
         InputShape { width, height, pixel_aspect: (1, 1) }
     }
 
+    /// Name, width, height, kbit/s.
+    type Row<'a> = (&'a str, u32, u32, u32);
+
     fn sizes(config: &LadderConfig, input: InputShape) -> Vec<(String, u32, u32, u32)> {
         let ladder = config.resolve(Some(input)).unwrap();
         ladder.video.iter().map(|r| (r.name.to_string(), r.width, r.height, r.bit_rate / 1000)).collect()
@@ -349,7 +352,7 @@ mod tests {
 
     #[test]
     fn the_default_ladder_follows_the_input() {
-        let cases: [(InputShape, &[(&str, u32, u32, u32)]); 7] = [
+        let cases: [(InputShape, &[Row]); 7] = [
             (input(1280, 720), &[("720p", 1280, 720, 3000), ("480p", 854, 480, 1400), ("360p", 640, 360, 800)]),
             (input(854, 480), &[("480p", 854, 480, 1400), ("360p", 640, 360, 800)]),
             (input(640, 360), &[("360p", 640, 360, 800)]),

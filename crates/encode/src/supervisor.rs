@@ -324,7 +324,7 @@ impl Supervisor {
         if let Some(message) = self.urgent.pop_front() {
             return Some(message);
         }
-        if let Some(item) = self.history.next() {
+        if let Some(item) = self.history.give() {
             return Some(item);
         }
         if self.finishing {

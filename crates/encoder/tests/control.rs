@@ -1,4 +1,5 @@
 //! What the server asks for: advance, slate, reconfigure, resume, ping, finish; and the end of the server.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 mod harness;
 

@@ -1,4 +1,5 @@
 //! Whatever comes in, the output lies on the grid: IDR on every boundary, the same frames in every rendition, no gap.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 mod harness;
 

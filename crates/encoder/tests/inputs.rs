@@ -1,4 +1,5 @@
 //! Contributions as they are: B-frames, interlaced, odd sizes, changing, variable, broken.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 mod harness;
 

@@ -1,4 +1,5 @@
 //! Sound: every rate and number of channels, missing, alone, and in step with the picture.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 mod harness;
 

@@ -1,4 +1,5 @@
 //! The real worker under the real supervisor: killed and stopped in the middle, the output goes on without a gap.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 mod harness;
 
