@@ -200,7 +200,7 @@ impl ChannelConfig {
             ));
         };
         let unknown: Vec<_> =
-            object.keys().filter(|k| !Self::KEYS.contains(&k.as_str())).map(unknown_setting).collect();
+            object.keys().filter(|k| !Self::KEYS.contains(&k.as_str())).map(|k| unknown_setting(k)).collect();
         if !unknown.is_empty() {
             return Err(ConfigError { errors: unknown });
         }
@@ -320,7 +320,7 @@ fn merge(target: &mut Value, patch: &Value, depth: u32) {
     }
 }
 
-fn unknown_setting(key: &String) -> SettingError {
+fn unknown_setting(key: &str) -> SettingError {
     let message = match nearest(key, ChannelConfig::KEYS) {
         Some(known) => format!("is not a setting of a channel; did you mean {known}?"),
         None => "is not a setting of a channel; see docs/reference/config.md".to_owned(),

@@ -1,5 +1,5 @@
 //! A node's control side on a temporary folder and a clock that stands still.
-#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(dead_code, missing_docs, clippy::unwrap_used, reason = "part of a test, of which each file uses a part")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
