@@ -49,6 +49,7 @@ pub(crate) async fn run<A: Authorizer>(
         session,
         demuxer: Demuxer::new(),
         metadata: None,
+        bad_metadata_told: false,
         admission: None,
         bytes_in: ByteCount::default(),
         out: BytesMut::new(),
@@ -66,6 +67,7 @@ struct Connection<'a, A> {
     session: Session,
     demuxer: Demuxer,
     metadata: Option<Metadata>,
+    bad_metadata_told: bool,
     admission: Option<Admission>,
     bytes_in: ByteCount,
     out: BytesMut,
@@ -149,7 +151,12 @@ impl<A: Authorizer> Connection<'_, A> {
                 self.metadata = Some(metadata.clone());
                 self.deliver(SourceEvent::Metadata(metadata)).await
             }
-            Event::BadMetadata(error) => self.deliver(SourceEvent::Warning(SourceWarning::Metadata(error))).await,
+            Event::BadMetadata(error) => {
+                if std::mem::replace(&mut self.bad_metadata_told, true) {
+                    return Ok(());
+                }
+                self.deliver(SourceEvent::Warning(SourceWarning::Metadata(error))).await
+            }
             Event::Unpublished => {
                 // The client hangs up itself (GStreamer takes it ill if the server does), or publishes again.
                 self.conclude(EndReason::Unpublished).await;
@@ -242,7 +249,7 @@ impl<A: Authorizer> Connection<'_, A> {
         }
         self.shared.release(channel, self.id);
         self.demuxer = Demuxer::new();
-        self.metadata = None;
+        (self.metadata, self.bad_metadata_told) = (None, false);
     }
 
     async fn hang_up(&mut self) {

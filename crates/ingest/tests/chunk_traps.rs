@@ -231,3 +231,11 @@ fn an_aggregate_message_is_a_run_of_tags_on_the_messages_clock() {
         assert_eq!(pair.closed.is_none(), whole_tags, "cut at {cut}: {:?}", pair.closed);
     }
 }
+
+#[test]
+fn the_tags_of_an_aggregate_are_bounded() {
+    let tags = |n: usize| [8_u8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11].repeat(n);
+    assert_eq!(fed(|b| message(b, 6, kind::AGGREGATE, 0, &tags(1024), 4096)).tags().len(), 1024);
+    let pair = fed(|b| message(b, 6, kind::AGGREGATE, 0, &tags(1025), 4096));
+    assert!(matches!(pair.closed, Some(CloseReason::Protocol(Error::Malformed { .. }))), "{:?}", pair.closed);
+}

@@ -315,6 +315,30 @@ async fn a_slow_owner_slows_the_encoder_down() {
 }
 
 #[tokio::test]
+async fn metadata_is_told_when_it_changes_and_trouble_with_it_once() {
+    let mut server = Server::start(Config::default(), 16).await;
+    let mut encoder = Encoder::publishing(&server).await;
+    server.started().await;
+    for width in [640.0, 640.0, 1280.0] {
+        let properties = Value::object([("width", Value::from(width))]);
+        encoder.client.data(&["@setDataFrame".into(), "onMetaData".into(), properties]);
+        encoder.client.raw_data(&[2, 0, 9]);
+    }
+    encoder.client.unpublish();
+    encoder.send().await;
+    let mut story = Vec::new();
+    loop {
+        match server.next().await.event {
+            SourceEvent::Metadata(metadata) => story.push(metadata.width.unwrap_or(0)),
+            SourceEvent::Warning(_) => story.push(0),
+            SourceEvent::Ended(_) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(story, [640, 0, 1280]);
+}
+
+#[tokio::test]
 async fn an_owner_that_goes_away_ends_the_connection() {
     let server = Server::start(Config::default(), 16).await;
     let mut encoder = Encoder::publishing(&server).await;

@@ -53,6 +53,8 @@ pub struct Config {
     pub max_held_bytes: usize,
     /// Calls of `createStream`. Default 16.
     pub max_streams: u32,
+    /// Tags in one aggregate message. Default 1024.
+    pub max_aggregate_tags: usize,
     /// Window we announce for acknowledgements, in bytes. Default 2,500,000.
     pub window: u32,
 }
@@ -69,6 +71,7 @@ impl Default for Config {
             max_bytes_before_publish: 64 * 1024,
             max_held_bytes: 256 * 1024,
             max_streams: 16,
+            max_aggregate_tags: 1024,
             window: 2_500_000,
         }
     }
@@ -245,9 +248,7 @@ impl Session {
 
     fn process(&mut self, mut input: &[u8], now: MonoTime) -> Result<(), CloseReason> {
         if self.phase == Phase::Handshake {
-            let before = input.len();
             let answer = self.handshake.read(&mut input)?;
-            debug_assert!(before >= input.len());
             if !answer.is_empty() {
                 self.outputs.push_back(Output::Send(answer));
             }
@@ -332,7 +333,12 @@ impl Session {
         let bad = || Error::Malformed { offset, what: "an aggregate message" };
         let mut cursor = Cursor::new(message.payload);
         let mut base = None;
+        let mut tags = 0;
         while !cursor.is_empty() {
+            tags += 1;
+            if tags > self.config.max_aggregate_tags {
+                return Err(bad());
+            }
             let tag_kind = cursor.u8().ok_or_else(bad)?;
             let length = cursor.u24().ok_or_else(bad)?;
             let low = cursor.u24().ok_or_else(bad)?;

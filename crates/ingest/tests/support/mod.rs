@@ -237,6 +237,10 @@ impl Client {
         message(&mut self.out, 4, kind::DATA_AMF0, 0, &body(values), self.chunk_size);
     }
 
+    pub fn raw_data(&mut self, payload: &[u8]) {
+        message(&mut self.out, 4, kind::DATA_AMF0, 0, payload, self.chunk_size);
+    }
+
     pub fn video(&mut self, timestamp: u32, body: &[u8]) {
         message(&mut self.out, 6, kind::VIDEO, timestamp, body, self.chunk_size);
     }
