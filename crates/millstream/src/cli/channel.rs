@@ -1,6 +1,6 @@
 //! `millstream channel …`: the API's channels on the command line.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -164,7 +164,13 @@ impl Settings {
 pub fn run_channel(args: &ChannelArgs) -> Result<()> {
     let target = &args.target;
     let client = Client::find(target.server.as_deref(), target.config.as_deref(), target.data_dir.as_deref())?;
-    run(&client, &args.action, target.json, &mut std::io::stdout().lock())
+    match run(&client, &args.action, target.json, &mut std::io::stdout().lock()) {
+        // Whoever reads the output had enough of it (`… | head`).
+        Err(error) if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe) => {
+            Ok(())
+        }
+        result => result,
+    }
 }
 
 fn run(client: &Client, action: &Action, json: bool, out: &mut dyn Write) -> Result<()> {
