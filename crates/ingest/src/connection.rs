@@ -173,7 +173,7 @@ impl<A: Authorizer> Connection<'_, A> {
             Ok(answer) => answer?,
             Err(_) => return Err(Refusal::Unavailable),
         };
-        if !self.shared.claim(&admission.channel, self.id) {
+        if !self.shared.claim(&admission.channel, self.id).await {
             return Err(Refusal::AlreadyPublishing);
         }
         let info = SourceInfo {

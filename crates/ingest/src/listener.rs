@@ -1,4 +1,4 @@
-//! The RTMP listener: accepts connections within bounds and runs a [`connection`] task for each.
+//! The RTMP listener: accepts connections within bounds and runs a task for each.
 
 use std::future::Future;
 use std::io;
@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use millstream_media::time::Clock;
+use millstream_media::time::{Clock, MonoTime};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -16,6 +16,9 @@ use crate::connection;
 use crate::publishers::{Claim, DEFAULT_SILENCE, Publishers};
 use crate::rtmp::{self, PublishRequest, Refusal};
 use crate::source::{ConnectionId, EndReason, SourceMessage};
+
+/// How often a claimant looks whether the channel's holder lives: a few frames.
+const CLAIM_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Bounds of the listener.
 #[derive(Clone, Debug)]
@@ -202,19 +205,30 @@ impl<A> Shared<A> {
         Some((id, receiver))
     }
 
-    /// Claims `channel`; the silent holder, if any, is told to end.
-    pub(crate) fn claim(&self, channel: &str, id: ConnectionId) -> bool {
-        let mut registry = self.registry();
-        match registry.publishers.claim(channel, id, self.clock.mono()) {
-            Claim::Granted => true,
-            Claim::TakenOver { old } => {
-                if let Some(open) = registry.open.iter().find(|o| o.id == old) {
-                    open.end.send_replace(Some(EndReason::TakenOver));
-                }
-                true
-            }
-            Claim::Refused => false,
+    /// Claims `channel`; the silent holder, if any, is told to end. Waits while it is open whether the holder is
+    /// silent, at most [`Config::silence`].
+    pub(crate) async fn claim(&self, channel: &str, id: ConnectionId) -> bool {
+        let asked = self.clock.mono();
+        loop {
+            let now = self.clock.mono();
+            let until = match self.claim_at(channel, id, asked, now) {
+                Claim::Granted | Claim::TakenOver { .. } => return true,
+                Claim::Refused => return false,
+                Claim::Wait { until } => until,
+            };
+            tokio::time::sleep(until.since(now).clamp(Duration::from_millis(1), CLAIM_INTERVAL)).await;
         }
+    }
+
+    fn claim_at(&self, channel: &str, id: ConnectionId, asked: MonoTime, now: MonoTime) -> Claim {
+        let mut registry = self.registry();
+        let claim = registry.publishers.claim(channel, id, asked, now);
+        if let Claim::TakenOver { old } = claim
+            && let Some(open) = registry.open.iter().find(|o| o.id == old)
+        {
+            open.end.send_replace(Some(EndReason::TakenOver));
+        }
+        claim
     }
 
     pub(crate) fn media(&self, channel: &str, id: ConnectionId) {

@@ -33,7 +33,15 @@ pub enum Claim {
         /// The connection that held it.
         old: ConnectionId,
     },
-    /// Another one is publishing.
+    /// The holder may be gone. Ask again soon, at the latest at `until`.
+    ///
+    /// An encoder that comes back over another network finds its own dead connection here. OBS takes a refusal for
+    /// final, so it is let wait until the holder has shown itself alive, or has been silent for long enough.
+    Wait {
+        /// When the holder may be replaced if it stays silent.
+        until: MonoTime,
+    },
+    /// Another one is publishing: it has sent media since the claim was made.
     Refused,
 }
 
@@ -43,13 +51,14 @@ impl Publishers {
         Publishers { silence, holders: HashMap::new() }
     }
 
-    /// `connection` wants to publish on `channel`.
-    pub fn claim(&mut self, channel: &str, connection: ConnectionId, now: MonoTime) -> Claim {
+    /// `connection` wants to publish on `channel`, and has wanted to since `asked`.
+    pub fn claim(&mut self, channel: &str, connection: ConnectionId, asked: MonoTime, now: MonoTime) -> Claim {
         let claim = match self.holders.get(channel) {
             None => Claim::Granted,
             Some(holder) if holder.connection == connection => Claim::Granted,
             Some(holder) if now.since(holder.last_media) >= self.silence => Claim::TakenOver { old: holder.connection },
-            Some(_) => return Claim::Refused,
+            Some(holder) if holder.last_media > asked => return Claim::Refused,
+            Some(holder) => return Claim::Wait { until: holder.last_media + self.silence },
         };
         self.holders.insert(channel.to_owned(), Holder { connection, last_media: now });
         claim
@@ -92,32 +101,35 @@ mod tests {
     }
 
     #[test]
-    fn a_second_publisher_is_refused_while_the_first_sends() {
+    fn a_second_publisher_is_refused_once_the_first_shows_that_it_lives() {
         let mut p = Publishers::default();
-        assert_eq!(p.claim("c", A, at(0)), Claim::Granted);
+        assert_eq!(p.claim("c", A, at(0), at(0)), Claim::Granted);
         assert!(p.media("c", A, at(5000)));
-        assert_eq!(p.claim("c", B, at(6999)), Claim::Refused);
-        assert_eq!(p.claim("other", B, at(6999)), Claim::Granted);
+        assert_eq!(p.claim("c", B, at(5010), at(5010)), Claim::Wait { until: at(7000) });
+        assert!(p.media("c", A, at(5033)));
+        assert_eq!(p.claim("c", B, at(5010), at(5060)), Claim::Refused);
+        assert_eq!(p.claim("other", B, at(5060), at(5060)), Claim::Granted);
     }
 
     #[test]
     fn a_silent_publisher_is_taken_over_and_cannot_release_the_new_one() {
         let mut p = Publishers::default();
-        p.claim("c", A, at(0));
+        p.claim("c", A, at(0), at(0));
         p.media("c", A, at(5000));
-        assert_eq!(p.claim("c", B, at(7000)), Claim::TakenOver { old: A });
+        assert_eq!(p.claim("c", B, at(5500), at(6999)), Claim::Wait { until: at(7000) });
+        assert_eq!(p.claim("c", B, at(5500), at(7000)), Claim::TakenOver { old: A });
         assert!(!p.media("c", A, at(7001)), "the old one holds nothing any more");
         p.release("c", A);
-        assert_eq!(p.claim("c", A, at(7002)), Claim::Refused);
+        assert_eq!(p.claim("c", A, at(6999), at(7002)), Claim::Refused, "of two that waited one gets it");
         p.release("c", B);
-        assert_eq!(p.claim("c", A, at(7003)), Claim::Granted);
+        assert_eq!(p.claim("c", A, at(7003), at(7003)), Claim::Granted);
     }
 
     #[test]
     fn a_publisher_that_never_sent_counts_as_silent_from_its_claim() {
         let mut p = Publishers::default();
-        p.claim("c", A, at(0));
-        assert_eq!(p.claim("c", B, at(1999)), Claim::Refused);
-        assert_eq!(p.claim("c", B, at(2000)), Claim::TakenOver { old: A });
+        p.claim("c", A, at(0), at(0));
+        assert_eq!(p.claim("c", B, at(1000), at(1999)), Claim::Wait { until: at(2000) });
+        assert_eq!(p.claim("c", B, at(1000), at(2000)), Claim::TakenOver { old: A });
     }
 }

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -210,16 +211,35 @@ async fn a_bad_key_is_denied_at_once() {
     assert!(server.events.try_recv().is_err());
 }
 
+/// Sends frames until `done`.
+async fn frames_until(encoder: &mut Encoder, server: &mut Server, done: impl Future<Output = ()>) {
+    tokio::pin!(done);
+    for k in 0.. {
+        encoder.frame(k * 40, 100).await;
+        tokio::select! {
+            () = &mut done => return,
+            _ = server.next() => {}
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_second_publisher_is_refused_and_the_first_goes_on() {
     let mut server = Server::start(Config::default(), 16).await;
     let mut first = Encoder::publishing(&server).await;
     server.started().await;
-    let mut second = Encoder::connect(&server, KEY).await;
-    assert!(!second.publish().await);
-    assert_eq!(second.client.codes, ["NetConnection.Connect.Success", "NetStream.Publish.BadName"]);
     first.headers().await;
-    assert!(matches!(server.next().await.event, SourceEvent::VideoConfig(_)));
+    let mut second = Encoder::connect(&server, KEY).await;
+    let refused = async {
+        assert!(!second.publish().await);
+        assert_eq!(second.client.codes, ["NetConnection.Connect.Success", "NetStream.Publish.BadName"]);
+    };
+    let began = Instant::now();
+    frames_until(&mut first, &mut server, refused).await;
+    assert!(began.elapsed() < Duration::from_secs(1));
+    first.client.unpublish();
+    first.send().await;
+    assert_eq!(server.ended().await, EndReason::Unpublished);
 }
 
 #[tokio::test]
@@ -250,7 +270,8 @@ async fn a_publisher_silent_for_two_seconds_is_taken_over() {
     assert_eq!(Some(server.next().await.connection), started);
     // The channel is the second one's: a third is refused.
     let mut third = Encoder::connect(&server, KEY).await;
-    assert!(!third.publish().await);
+    let refused = async { assert!(!third.publish().await) };
+    frames_until(&mut second, &mut server, refused).await;
 }
 
 #[tokio::test]
@@ -261,13 +282,7 @@ async fn a_channel_is_free_again_after_its_publisher_is_lost() {
     for _ in 0..3 {
         drop(encoder);
         assert_eq!(server.ended().await, EndReason::Disconnected);
-        // The end is told before the channel is given back; a claim in between is refused, and an encoder tries again.
-        encoder = loop {
-            let mut again = Encoder::connect(&server, KEY).await;
-            if again.publish().await {
-                break again;
-            }
-        };
+        encoder = Encoder::publishing(&server).await;
         server.started().await;
     }
 }

@@ -11,9 +11,11 @@ pub mod amf0;
 pub mod chunk;
 pub mod clock;
 pub mod command;
+mod config;
 mod error;
 pub mod handshake;
 pub mod session;
 
+pub use config::Config;
 pub use error::{CloseReason, Error, Refusal};
-pub use session::{Config, Event, Output, PublishRequest, Session};
+pub use session::{Event, Output, PublishRequest, Session};

@@ -6,16 +6,15 @@
 //! it was given. After [`Output::Close`] nothing more comes out and input is ignored.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use millstream_media::time::MonoTime;
 
-use super::chunk::{self, ChunkReader, ChunkWriter, Message, kind, read_u32};
+use super::chunk::{ChunkReader, ChunkWriter, Message, kind, read_u32};
 use super::clock::UnrolledClock;
 use super::command::{self, Command};
 use super::handshake::Handshake;
-use super::{CloseReason, Error, Refusal, amf0};
+use super::{CloseReason, Config, Error, Refusal, amf0};
 use crate::cursor::Cursor;
 use crate::flv::{Metadata, Tag, TagKind};
 use crate::key::StreamKey;
@@ -31,51 +30,6 @@ const PING_RESPONSE: u16 = 7;
 /// Chunk streams we write on: protocol control, and commands.
 const CONTROL_CSID: u8 = 2;
 const COMMAND_CSID: u8 = 3;
-
-/// Bounds and names.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The application in the URL, `rtmp://HOST/APP`. Default `live`.
-    pub app: String,
-    /// Bounds of the chunk layer.
-    pub chunk: chunk::Limits,
-    /// Bounds of AMF values.
-    pub amf: amf0::Limits,
-    /// Time for the handshake, from the start. Default 5 s.
-    pub handshake_timeout: Duration,
-    /// Time until `publish`, from the start or from the end of the stream before. Default 10 s.
-    pub publish_timeout: Duration,
-    /// Longest time without a byte while publishing. Default 10 s.
-    pub idle_timeout: Duration,
-    /// Bytes before the first `publish`, handshake included. Default 64 KiB.
-    pub max_bytes_before_publish: u64,
-    /// Bytes held while a publish request is being decided. Default 256 KiB.
-    pub max_held_bytes: usize,
-    /// Calls of `createStream`. Default 16.
-    pub max_streams: u32,
-    /// Tags in one aggregate message. Default 1024.
-    pub max_aggregate_tags: usize,
-    /// Window we announce for acknowledgements, in bytes. Default 2,500,000.
-    pub window: u32,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Config {
-            app: "live".to_owned(),
-            chunk: chunk::Limits::default(),
-            amf: amf0::Limits::default(),
-            handshake_timeout: Duration::from_secs(5),
-            publish_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(10),
-            max_bytes_before_publish: 64 * 1024,
-            max_held_bytes: 256 * 1024,
-            max_streams: 16,
-            max_aggregate_tags: 1024,
-            window: 2_500_000,
-        }
-    }
-}
 
 /// What the shell is to do.
 #[derive(Clone, Debug, PartialEq)]

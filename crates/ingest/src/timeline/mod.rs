@@ -17,6 +17,7 @@
 //! - **Ahead.** A backlog sent in a burst stays on the contribution's clock. A source that is faster than real time
 //!   gets ever further ahead; that is reported, and slowing it down is up to the caller (stop reading it).
 
+mod config;
 mod drift;
 
 use std::collections::VecDeque;
@@ -25,11 +26,8 @@ use std::time::Duration;
 use millstream_media::time::UtcTime;
 
 use crate::source::{MediaKind, SourceTime};
+pub use config::{Config, Mode, RTMP_STAMP_MODULUS};
 use drift::Drift;
-
-/// Modulus of RTMP timestamps that are UTC milliseconds. The field has 32 bits, but FFmpeg's FLV muxer keeps 31 of
-/// them; what is right modulo 2^32 is right modulo 2^31, too, and a wall clock is never off by 12 days.
-pub const RTMP_STAMP_MODULUS: Duration = Duration::from_millis(1 << 31);
 
 /// Events kept for [`Timeline::poll_event`]; the oldest go first.
 const MAX_EVENTS: usize = 32;
@@ -52,59 +50,6 @@ const MAX_LEAD: i64 = 1_000_000_000;
 /// Bounds of a unit's duration as it is estimated for the end of the output.
 const MIN_DURATION: i64 = 1_000_000;
 const MAX_DURATION: i64 = 200_000_000;
-
-/// Where media time comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// From the arrival of the first unit.
-    Arrival,
-    /// The source's timestamps are UTC modulo `modulus` ([`RTMP_STAMP_MODULUS`]): two servers that are fed the same
-    /// contribution put out the same times. Falls back to `Arrival`, with an event, for a connection whose stamps are
-    /// further than [`Config::max_stamp_error`] from the wall clock.
-    Utc {
-        /// The stamps' modulus.
-        modulus: Duration,
-    },
-}
-
-/// What is accepted, and how fast the mapping moves.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Where media time comes from. Default [`Mode::Arrival`].
-    pub mode: Mode,
-    /// A step forward beyond arrival's that is a jump. Default 1 s.
-    pub forward_jump: Duration,
-    /// Mapped time ahead of arrival from which [`TimelineEvent::Ahead`] is told. Default 5 s.
-    pub max_ahead: Duration,
-    /// Mapped time behind arrival, for the whole drift window, from which the mapping is moved. Default 5 s.
-    pub max_behind: Duration,
-    /// Continuous lateness of a track after which the mapping moves to arrival. Default 2 s.
-    pub late_patience: Duration,
-    /// The same for stamped mappings, which then fall back to arrival. Default 10 s.
-    pub stamped_late_patience: Duration,
-    /// Distance of stamps from the wall clock that is believed. Default 2 min.
-    pub max_stamp_error: Duration,
-    /// Fastest correction of drift, in parts per million. Default 500.
-    pub max_slew_ppm: u32,
-    /// Drift that is let be. Default 20 ms.
-    pub dead_band: Duration,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Config {
-            mode: Mode::Arrival,
-            forward_jump: Duration::from_secs(1),
-            max_ahead: Duration::from_secs(5),
-            max_behind: Duration::from_secs(5),
-            late_patience: Duration::from_secs(2),
-            stamped_late_patience: Duration::from_secs(10),
-            max_stamp_error: Duration::from_secs(120),
-            max_slew_ppm: 500,
-            dead_band: Duration::from_millis(20),
-        }
-    }
-}
 
 /// A unit's times on the contribution's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
