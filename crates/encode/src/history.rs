@@ -35,6 +35,9 @@ pub type Item = (ToWorker, Bytes);
 /// How far behind a skipped unit's time output is made in its place: units of the other track may still come.
 const SKIP_LAG: Duration = Duration::from_millis(300);
 
+/// Fewer given items than this are not swept.
+const SWEEP_ITEMS: usize = 2048;
+
 /// The queue.
 #[derive(Debug, Default)]
 pub struct History {
@@ -50,12 +53,14 @@ pub struct History {
     /// Video is left out up to the next random access point.
     skipping: bool,
     dropped: u64,
+    /// So many given items call for a look at all of them.
+    sweep_at: usize,
 }
 
 impl History {
     /// An empty queue.
     pub fn new(config: Config) -> Self {
-        History { config, ..History::default() }
+        History { config, sweep_at: SWEEP_ITEMS, ..History::default() }
     }
 
     /// Appends a message. Says how many access units had to be dropped for it.
@@ -109,7 +114,20 @@ impl History {
         while self.sent_bytes > self.config.replay_bytes && self.sent > 1 {
             self.pop();
         }
+        self.merge_given_advances();
         Some(item)
+    }
+
+    /// Of two advances in a row that were given a new worker needs only the second.
+    fn merge_given_advances(&mut self) {
+        let Some(last) = self.sent.checked_sub(2) else { return };
+        if let (Some((ToWorker::Advance { slate: a, .. }, _)), Some((ToWorker::Advance { slate: b, .. }, _))) =
+            (self.items.get(last), self.items.get(last + 1))
+            && a == b
+        {
+            self.items.remove(last);
+            self.sent -= 1;
+        }
     }
 
     /// Whether the worker has been given everything.
@@ -145,22 +163,40 @@ impl History {
         let needed =
             self.items.iter().take(self.sent).rposition(|item| key_pts(&item.0).is_some_and(|pts| pts <= video));
         let mut before = needed.unwrap_or(0);
+        let is_out = |message: &ToWorker| match message {
+            // The frame before takes part in decoding the one that is needed.
+            ToWorker::Audio(times) => times.pts + Duration::from_millis(100) < audio,
+            ToWorker::Advance { until, .. } => *until <= video && *until <= audio,
+            _ => false,
+        };
         while self.sent > 0 {
             let gone = match self.items.front().map(|item| &item.0) {
                 Some(ToWorker::Video(_)) => before > 0,
-                // The frame before takes part in decoding the one that is needed.
-                Some(ToWorker::Audio(times)) => times.pts + Duration::from_millis(100) < audio,
-                Some(ToWorker::Advance { until, .. }) => *until <= video && *until <= audio,
+                Some(message @ (ToWorker::Audio(_) | ToWorker::Advance { .. })) => is_out(message),
                 // A configuration is kept by itself.
                 Some(_) => true,
                 None => false,
             };
             if !gone {
-                return;
+                break;
             }
             self.pop();
             before = before.saturating_sub(1);
         }
+        // Behind a picture that is kept for long (no newer random access point comes) sound would gather.
+        if self.sent > self.sweep_at {
+            let waiting = self.items.split_off(self.sent);
+            self.items.retain(|item| !is_out(&item.0));
+            self.sent = self.items.len();
+            self.sent_bytes = self.items.iter().map(|item| item.1.len()).sum();
+            self.items.extend(waiting);
+            self.sweep_at = (2 * self.sent).max(SWEEP_ITEMS);
+        }
+    }
+
+    /// Whether the worker was given anything.
+    pub fn has_given(&self) -> bool {
+        self.sent > 0
     }
 
     /// Where a new worker would begin: the first random access point that was given to the worker.
@@ -340,6 +376,21 @@ mod tests {
         let left = drain(&mut history);
         assert!(matches!(left.last(), Some(ToWorker::Video(UnitTimes { key: true, .. }))));
         assert!(left.iter().filter(|m| matches!(m, ToWorker::Video(_))).count() == 1);
+    }
+
+    #[test]
+    fn sound_does_not_gather_while_the_picture_is_lost() {
+        let mut history = History::new(Config::default());
+        fill(&mut history, 0, 1000);
+        for t in (1000..3_600_000).step_by(20) {
+            history.push(ToWorker::Audio(unit(t, true)), Bytes::from_static(&[0; 100]));
+            history.push(ToWorker::Advance { until: ms(t - 900), slate: true }, Bytes::new());
+            drain(&mut history);
+            history.forget(ms(t - 950), ms(t - 100));
+        }
+        assert!(history.items.len() <= 2 * SWEEP_ITEMS, "{}", history.items.len());
+        assert_eq!(history.sent_bytes, history.items.iter().map(|i| i.1.len()).sum::<usize>());
+        assert_eq!(history.replay_start(), Some(ms(0)), "the picture that is shown is kept");
     }
 
     #[test]

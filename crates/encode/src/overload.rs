@@ -15,10 +15,9 @@ pub struct Config {
     pub threshold: Duration,
     /// So long the backlog may stay above the threshold without falling.
     pub patience: Duration,
-    /// A backlog of this much is not waited with.
+    /// With a backlog of this much the patience is a third.
     pub urgent: Duration,
-    /// After shedding, or a start, so long nothing is shed: the change takes effect at a segment boundary, and what has
-    /// gathered is worked off first.
+    /// After a start, or once a new ladder is in force, so long nothing is shed: what has gathered is worked off first.
     pub settle: Duration,
 }
 
@@ -28,7 +27,7 @@ impl Default for Config {
             threshold: Duration::from_millis(1500),
             patience: Duration::from_secs(3),
             urgent: Duration::from_secs(4),
-            settle: Duration::from_secs(6),
+            settle: Duration::from_secs(2),
         }
     }
 }
@@ -74,7 +73,8 @@ impl Overload {
             self.above = Some((now, backlog));
             return Decision::Keep;
         }
-        if now.since(since) >= self.config.patience || backlog >= self.config.urgent {
+        let patience = if backlog >= self.config.urgent { self.config.patience / 3 } else { self.config.patience };
+        if now.since(since) >= patience {
             self.settle(now);
             return Decision::Shed;
         }
@@ -118,17 +118,19 @@ mod tests {
         // Too slow by a tenth until two are shed.
         let got = sheds(60, |t, shed| if shed < 2 { t * 0.1 } else { 0.3 });
         assert_eq!(got.len(), 2, "{got:?}");
-        assert!(got[0] >= 15.0 && got[1] - got[0] >= 6.0, "{got:?}");
+        assert!(got[0] >= 15.0 && got[1] - got[0] >= 3.0, "{got:?}");
     }
 
     #[test]
     fn a_backlog_that_stays_sheds() {
         let got = sheds(30, |_, shed| if shed == 0 { 2.0 } else { 0.2 });
-        assert_eq!(got, [9.0], "6 s to settle, 3 s of patience");
+        assert_eq!(got, [5.0], "2 s to settle, 3 s of patience");
     }
 
     #[test]
     fn a_start_is_given_time() {
-        assert!(sheds(6, |_, _| 10.0).is_empty());
+        assert!(sheds(3, |_, _| 10.0).is_empty());
+        // A restarted worker works five seconds off at twice the speed of life.
+        assert!(sheds(30, |t, _| (5.0 - t).max(0.3)).is_empty());
     }
 }

@@ -75,6 +75,8 @@ impl Config {
 
 /// Longest delay before a new start.
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
+/// Deaths in a row after which an encoder that is to finish is over, whatever it still holds.
+const MAX_DEATHS_AT_END: u32 = 3;
 /// How often the supervisor looks at its worker.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -248,13 +250,17 @@ impl Supervisor {
         let gop = self.history.replay_start();
         self.gop_deaths = if self.gop_deaths.0 == gop { (gop, self.gop_deaths.1 + 1) } else { (gop, 1) };
         let mut warning = format!("the encode worker ended: {reason}; starting it again");
-        if self.gop_deaths.1 >= self.config.deaths_per_gop && (gop.is_some() || lived > Duration::ZERO) {
+        if self.gop_deaths.1 >= self.config.deaths_per_gop && self.history.has_given() {
             self.history.skip_given();
             self.gop_deaths = (None, 0);
             warning.push_str(" without the pictures it died on");
         }
         self.events.push_back(EncoderEvent::Warning(warning));
         self.reason = Some(reason);
+        if self.finishing && self.deaths >= MAX_DEATHS_AT_END {
+            self.state = State::Over;
+            self.events.push_back(EncoderEvent::Finished);
+        }
     }
 
     /// The shell did not listen for a while (its own consumer was slow): silence until now says nothing.
@@ -289,7 +295,10 @@ impl Supervisor {
                     self.token += 1;
                     self.urgent.push_back((ToWorker::Ping { token: self.token }, Bytes::new()));
                 }
-                if self.overload.observe(self.backlog(), now) == Decision::Shed {
+                if self.pending.is_some() {
+                    // Its effect is still to come.
+                    self.overload.settle(now);
+                } else if self.overload.observe(self.backlog(), now) == Decision::Shed {
                     self.shed();
                 }
             }
@@ -367,16 +376,7 @@ impl Supervisor {
                 self.rendition_started(name, audio, from_segment, (width, height), payload);
             }
             FromWorker::RenditionEnded { name, at_segment } => self.rendition_ended(name, at_segment),
-            FromWorker::RenditionFailed { name, reason } => {
-                // Not tried again before the ladder is set anew.
-                self.next_frame.remove(&name);
-                for ladder in std::iter::once(&mut self.ladder).chain(self.pending.as_mut().map(|p| &mut p.ladder)) {
-                    ladder.video.retain(|r| r.name != name);
-                    ladder.audio.take_if(|r| r.name == name);
-                }
-                self.announced.remove(&name);
-                self.events.push_back(EncoderEvent::RenditionFailed { name, reason });
-            }
+            FromWorker::RenditionFailed { name, reason } => self.rendition_failed(name, reason),
             FromWorker::Video { name, frame, key } => self.video(name, frame, key, payload),
             FromWorker::Audio { name, start } => self.audio(name, start, payload),
             FromWorker::Input { width, height, interlaced } => {
@@ -488,12 +488,13 @@ impl Supervisor {
         if is_new && !audio {
             self.promote(from_segment);
         }
+        if audio && let Some(pending) = &self.pending {
+            self.ladder.audio.clone_from(&pending.ladder.audio);
+            self.settle_pending();
+        }
         let track = match self.track(&name, audio, size, record) {
             Ok(track) => track,
-            Err(reason) => {
-                self.events.push_back(EncoderEvent::RenditionFailed { name, reason });
-                return;
-            }
+            Err(reason) => return self.rendition_failed(name, reason),
         };
         if self.announced.get(&name) != Some(&track) {
             self.announced.insert(name, track.clone());
@@ -507,9 +508,7 @@ impl Supervisor {
             self.ladder.audio.clone_from(&pending.ladder.audio);
             self.announced.remove(&name);
             self.events.push_back(EncoderEvent::RenditionEnded { name, at_segment });
-            if self.ladder == pending.ladder {
-                self.pending = None;
-            }
+            self.settle_pending();
             return;
         }
         if pending.ended.contains(&name) {
@@ -524,6 +523,18 @@ impl Supervisor {
         }
     }
 
+    /// It is not tried again before the ladder is set anew.
+    fn rendition_failed(&mut self, name: RenditionName, reason: String) {
+        self.next_frame.remove(&name);
+        for ladder in std::iter::once(&mut self.ladder).chain(self.pending.as_mut().map(|p| &mut p.ladder)) {
+            ladder.video.retain(|r| r.name != name);
+            ladder.audio.take_if(|r| r.name == name);
+        }
+        self.announced.remove(&name);
+        self.events.push_back(EncoderEvent::RenditionFailed { name, reason });
+        self.settle_pending();
+    }
+
     /// The pending ladder's video is in force from `segment` on.
     fn promote(&mut self, segment: u64) {
         let Some(pending) = &mut self.pending else { return };
@@ -535,9 +546,12 @@ impl Supervisor {
         });
         self.next_frame = frames.collect();
         self.ladder.video.clone_from(&pending.ladder.video);
-        if self.ladder == pending.ladder {
-            self.pending = None;
-        }
+        self.settle_pending();
+    }
+
+    /// Forgets the pending ladder once all of it is in force.
+    fn settle_pending(&mut self) {
+        self.pending.take_if(|p| p.ladder == self.ladder);
     }
 
     fn track(&self, name: &RenditionName, audio: bool, size: (u32, u32), record: Bytes) -> Result<Track, String> {

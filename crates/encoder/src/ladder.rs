@@ -127,10 +127,14 @@ impl Work {
         }
     }
 
-    /// Ends the renditions that are not in `video`, keeps those that are unchanged, starts the rest.
+    /// Ends the renditions that are not in `video`, keeps those that are unchanged, starts the rest. Failed ones are
+    /// tried again.
     fn switch(&mut self, video: Vec<VideoRendition>, at_segment: u64) {
         let mut kept = Vec::new();
         for slot in std::mem::take(&mut self.slots) {
+            if slot.running.has_failed() {
+                continue;
+            }
             if video.contains(&slot.rendition) {
                 kept.push(slot);
             } else {

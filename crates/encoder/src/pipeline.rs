@@ -214,7 +214,8 @@ impl Pipeline {
         let open = self.grid.segment_of_frame(next) + u64::from(!self.grid.is_boundary(next));
         let segment = at_segment.max(open);
         self.audio.switch(ladder.audio, segment);
-        self.pending = (ladder.video != self.video_ladder).then_some((segment, ladder.video));
+        // Also if nothing has changed: failed renditions are tried again.
+        self.pending = Some((segment, ladder.video));
     }
 
     fn hold(&mut self, frame: Frame) {

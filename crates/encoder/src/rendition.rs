@@ -44,8 +44,13 @@ impl Running {
 
     /// Gives it the picture of a slot; waits while the encoder is behind.
     pub fn push(&self, frame: FrameIndex, key: bool, picture: Frame) {
-        // The thread takes jobs until the sender is gone, also after a failure.
+        // After a failure there is nobody to take it; the others go on.
         let _ = self.jobs.send(Job { frame, key, picture });
+    }
+
+    /// Whether it has ended by a failure.
+    pub fn has_failed(&self) -> bool {
+        self.thread.is_finished()
     }
 
     /// Lets it encode what it holds back and end.
@@ -67,8 +72,6 @@ impl Work {
         if let Err(reason) = self.encode(queue) {
             let name = self.rendition.name.clone();
             self.outbox.send(FromWorker::RenditionFailed { name, reason }, Bytes::new());
-            // The others go on: this one's pictures go nowhere.
-            while queue.recv().is_ok() {}
         }
     }
 
