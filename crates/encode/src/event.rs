@@ -62,6 +62,8 @@ pub enum EncoderEvent {
         shed: RenditionName,
         /// The contribution that was waiting.
         backlog: Duration,
+        /// First segment that is to be without it; [`EncoderEvent::RenditionEnded`] says which one it was.
+        at_segment: u64,
     },
     /// Everything is out; nothing follows.
     Finished,

@@ -594,7 +594,7 @@ impl Supervisor {
         let shed = ladder.video.remove(0).name;
         let backlog = self.backlog();
         let segment = self.config.grid.segment_of_frame(self.resume_frame()) + 1;
-        self.events.push_back(EncoderEvent::Overloaded { shed, backlog });
+        self.events.push_back(EncoderEvent::Overloaded { shed, backlog, at_segment: segment });
         self.reconfigure(ladder, segment);
     }
 

@@ -5,66 +5,26 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, header};
 use millstream_media::time::Clock;
 use millstream_media::track::RenditionName;
+use millstream_telemetry::RequestKind;
 
 use crate::body::Body;
 use crate::channel::{ChannelOrigin, Manifest, Missing};
 use crate::respond::{self, CacheLife, Entity};
 use crate::route::{self, Resource};
 
-/// Kinds of request, for counting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// HLS multivariant playlist.
-    Multivariant,
-    /// HLS media or I-frame playlist.
-    Playlist,
-    /// DASH MPD.
-    Mpd,
-    /// Init segment.
-    Init,
-    /// Segment.
-    Segment,
-    /// Part.
-    Part,
-    /// Anything else under `/live/`.
-    Other,
-}
-
-impl Kind {
-    /// Its label in metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Kind::Multivariant => "multivariant",
-            Kind::Playlist => "playlist",
-            Kind::Mpd => "mpd",
-            Kind::Init => "init",
-            Kind::Segment => "segment",
-            Kind::Part => "part",
-            Kind::Other => "other",
-        }
-    }
-}
-
-/// Told of each answer, to count it.
-pub trait Observer: Send + Sync {
-    /// An answer with `bytes` of body is about to be sent.
-    fn answered(&self, kind: Kind, status: StatusCode, bytes: u64);
-}
-
 /// The channels of this node.
 pub struct Origin {
     channels: RwLock<HashMap<String, Arc<ChannelOrigin>>>,
     clock: Arc<dyn Clock>,
-    observer: Box<dyn Observer>,
 }
 
 impl Origin {
     /// An origin without channels.
-    pub fn new(clock: Arc<dyn Clock>, observer: Box<dyn Observer>) -> Self {
-        Origin { channels: RwLock::default(), clock, observer }
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Origin { channels: RwLock::default(), clock }
     }
 
     /// Adds a channel, or replaces it.
@@ -82,24 +42,18 @@ impl Origin {
         self.channels.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
-    /// Answers a request under `/live/`.
-    pub fn respond(&self, request: &Request<()>, peer: SocketAddr) -> Response<Body> {
-        let (kind, response) = self.answer(request, peer);
-        self.observer.answered(kind, response.status(), response.body().len());
-        response
-    }
-
-    fn answer(&self, request: &Request<()>, peer: SocketAddr) -> (Kind, Response<Body>) {
+    /// Answers a request under `/live/`; the kind is for counting.
+    pub fn respond(&self, request: &Request<()>, peer: SocketAddr) -> (RequestKind, Response<Body>) {
         match *request.method() {
             Method::GET | Method::HEAD => {}
-            Method::OPTIONS => return (Kind::Other, respond::preflight()),
-            _ => return (Kind::Other, respond::method_not_allowed()),
+            Method::OPTIONS => return (RequestKind::Other, respond::preflight()),
+            _ => return (RequestKind::Other, respond::method_not_allowed()),
         }
         let Some(route) = route::parse(request.uri().path(), request.uri().query()) else {
-            return (Kind::Other, respond::not_found("no such resource\n"));
+            return (RequestKind::Other, respond::not_found("no such resource\n"));
         };
         let Some(channel) = self.channel(route.channel) else {
-            return (Kind::Other, respond::not_found("no such channel\n"));
+            return (RequestKind::Other, respond::not_found("no such channel\n"));
         };
         let send = |entity: &Entity| respond::entity(request.method(), request.headers(), entity);
         let manifest = |manifest: Manifest| {
@@ -116,20 +70,20 @@ impl Origin {
         };
         let named = RenditionName::new;
         match route.resource {
-            Resource::Multivariant => (Kind::Multivariant, manifest(Manifest::Multivariant)),
-            Resource::Mpd => (Kind::Mpd, manifest(Manifest::Mpd)),
+            Resource::Multivariant => (RequestKind::Multivariant, manifest(Manifest::Multivariant)),
+            Resource::Mpd => (RequestKind::Mpd, manifest(Manifest::Mpd)),
             Resource::MediaPlaylist(r) => (
-                Kind::Playlist,
+                RequestKind::Playlist,
                 named(r).map_or_else(|| respond::not_found("no such rendition\n"), |r| manifest(Manifest::Media(r))),
             ),
             Resource::IFramePlaylist(r) => (
-                Kind::Playlist,
+                RequestKind::IframePlaylist,
                 named(r).map_or_else(|| respond::not_found("no such rendition\n"), |r| manifest(Manifest::IFrames(r))),
             ),
-            Resource::Init(r, version) => (Kind::Init, media(named(r).and_then(|r| channel.init(&r, version)))),
-            Resource::Segment(r, n) => (Kind::Segment, media(named(r).and_then(|r| channel.segment(&r, n)))),
-            Resource::Part(r, n, p) => (Kind::Part, media(named(r).and_then(|r| channel.part(&r, n, p)))),
-            Resource::Status => (Kind::Other, send(&status_entity(channel.status().json))),
+            Resource::Init(r, version) => (RequestKind::Init, media(named(r).and_then(|r| channel.init(&r, version)))),
+            Resource::Segment(r, n) => (RequestKind::Segment, media(named(r).and_then(|r| channel.segment(&r, n)))),
+            Resource::Part(r, n, p) => (RequestKind::Part, media(named(r).and_then(|r| channel.part(&r, n, p)))),
+            Resource::Status => (RequestKind::Other, send(&status_entity(channel.status().json))),
         }
     }
 }

@@ -163,6 +163,17 @@ impl Assembly {
         self.begin_what_is_complete()
     }
 
+    /// A rendition cannot be made: periods that have not begun do without it.
+    ///
+    /// # Errors
+    /// Those of what waited for it.
+    pub fn failed(&mut self, rendition: &RenditionName) -> Result<(), Error> {
+        for period in self.periods.iter_mut().filter(|p| !p.begun) {
+            period.expected.retain(|name| name != rendition);
+        }
+        self.begin_what_is_complete()
+    }
+
     /// An encoded sample.
     ///
     /// # Errors

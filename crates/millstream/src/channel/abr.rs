@@ -1,0 +1,333 @@
+//! A session that encodes: the worker's output is assembled into periods and published.
+
+use std::time::Duration;
+
+use millstream_control::channel::{ChannelConfig, FrameRateSetting};
+use millstream_control::documents::FrameFamily;
+use millstream_encode::ladder::InputShape;
+use millstream_encode::loss::{self, Action, InputLoss};
+use millstream_encode::rate::{self, Family};
+use millstream_encode::{Encoder, EncoderConfig, EncoderEvent, EncoderHandle};
+use millstream_encode_wire::message::Ladder;
+use millstream_media::codec::VideoConfig;
+use millstream_media::grid::{FrameRate, SegmentGrid};
+use millstream_media::time::{MonoTime, UtcTime};
+use millstream_media::track::RenditionName;
+use millstream_media::unit::Contribution;
+use millstream_package::assembly::Assembly;
+use millstream_telemetry::ChannelMetrics;
+use millstream_window::Timing;
+use tokio::sync::mpsc;
+
+use super::intake::Begin;
+use super::passthrough::chain;
+use super::publish::Publisher;
+use super::runtime::Surroundings;
+
+/// What viewers read while the broadcaster is away.
+const SLATE_TEXT: &str = "WE WILL BE RIGHT BACK";
+/// Time the worker has to put out what it has when the session ends.
+const FINISH_PATIENCE: Duration = Duration::from_secs(6);
+/// Segments ahead of the newest encoded frame at which a new ladder takes effect: time for the encoders to open.
+const CHANGE_AHEAD: u64 = 2;
+/// Address space of the worker in MiB; a 2160p ladder needs about half.
+const WORKER_MEMORY_MIB: u64 = 4096;
+
+/// What the encoder says; `None` once it has ended.
+pub type Event = Option<EncoderEvent>;
+
+/// A session that encodes.
+pub struct Abr {
+    grid: SegmentGrid,
+    shape: Option<InputShape>,
+    ladder: Ladder,
+    assembly: Assembly,
+    handle: EncoderHandle,
+    events: mpsc::Receiver<EncoderEvent>,
+    loss: InputLoss,
+    newest_segment: u64,
+    encode_ms: Option<i64>,
+    clock: std::sync::Arc<dyn millstream_media::time::Clock>,
+    counted: millstream_encode_wire::message::WorkerStats,
+    counted_units: u64,
+    shed: u32,
+}
+
+impl Abr {
+    /// Begins a session: frame rate, ladder and first frame from the beginning of the contribution.
+    ///
+    /// # Errors
+    /// The cause and the mend, for the operator.
+    pub async fn begin(
+        config: &ChannelConfig,
+        begin: Begin,
+        publisher: &mut Publisher,
+        surroundings: &Surroundings,
+    ) -> Result<Self, String> {
+        let rate = output_rate(config, begin.frame_rate, publisher.continuity().frame_family);
+        publisher.remember_family(family_of(rate));
+        let grid = config.grid(rate);
+        let shape = begin.video.as_ref().map(shape_of);
+        let ladder = resolve(config, shape)?;
+        let first_frame = grid.nearest_frame(begin.first).max(grid.first_frame(publisher.first_free()));
+        let first_segment = grid.segment_of_frame(first_frame);
+        let part_frames = part_frames(config, grid);
+        publisher.begin_session(Timing::epoch_locked(grid), false);
+        let settings = EncoderConfig {
+            worker: surroundings.worker.clone(),
+            memory_mib: WORKER_MEMORY_MIB,
+            grid,
+            ladder: ladder.clone(),
+            first_frame,
+            slate_text: SLATE_TEXT.to_owned(),
+        };
+        let (handle, events) = Encoder::spawn(settings, surroundings.clock.clone());
+        let loss_config = loss::Config {
+            slate_after: Duration::from_millis(config.slate_after_seconds.millis().into()),
+            // The channel's task ends the session.
+            lost_after: Duration::MAX,
+            ..loss::Config::default()
+        };
+        let names = names(&ladder);
+        tracing::info!(channel = %config.name, frame_rate = rate.as_f64(), first_segment, renditions = ?names.iter().map(RenditionName::as_str).collect::<Vec<_>>(), "encoding begins");
+        let mut abr = Abr {
+            grid,
+            shape,
+            assembly: Assembly::new(grid, part_frames, first_segment, names),
+            ladder,
+            handle,
+            events,
+            loss: InputLoss::new(loss_config, grid.frame_time(first_frame), surroundings.clock.mono()),
+            newest_segment: first_segment,
+            encode_ms: None,
+            clock: surroundings.clock.clone(),
+            counted: millstream_encode_wire::message::WorkerStats::default(),
+            counted_units: 0,
+            shed: 0,
+        };
+        for item in begin.held {
+            abr.send(item).await;
+        }
+        Ok(abr)
+    }
+
+    /// Gives a part of the contribution to the encoder.
+    pub async fn send(&mut self, item: Contribution) {
+        let now = self.clock.mono();
+        match &item {
+            Contribution::Video(unit) => self.loss.unit(loss::Kind::Video, unit.pts, now),
+            Contribution::Audio(unit) => self.loss.unit(loss::Kind::Audio, unit.pts, now),
+            Contribution::VideoConfig(_) | Contribution::AudioConfig(_) => {}
+        }
+        // An encoder that has ended says so in its events.
+        let _ = self.handle.send(item).await;
+    }
+
+    /// The contributor's connection has ended.
+    pub fn disconnected(&mut self) {
+        self.loss.disconnected();
+    }
+
+    /// What the encoder says next.
+    pub async fn next(&mut self) -> Event {
+        self.events.recv().await
+    }
+
+    /// Publishes what the encoder made; returns a warning for the operator.
+    pub async fn on_event(
+        &mut self,
+        event: EncoderEvent,
+        publisher: &mut Publisher,
+        metrics: &ChannelMetrics,
+    ) -> Option<String> {
+        let mut warning = None;
+        let assembled = match event {
+            EncoderEvent::Sample { rendition, sample } => {
+                self.note_progress(&rendition, sample.dts);
+                self.assembly.sample(&rendition, sample)
+            }
+            EncoderEvent::RenditionStarted { track, from_segment } => self.assembly.started(track, from_segment),
+            EncoderEvent::RenditionEnded { name, at_segment } => {
+                tracing::info!(rendition = %name, at_segment, "rendition ended");
+                Ok(())
+            }
+            EncoderEvent::RenditionFailed { name, reason } => {
+                self.ladder.video.retain(|rendition| rendition.name != name);
+                warning = Some(format!("rendition {name} cannot be made: {reason}"));
+                self.assembly.failed(&name)
+            }
+            EncoderEvent::Input { width, height, interlaced } => {
+                tracing::info!(width, height, interlaced, "contribution's pictures");
+                Ok(())
+            }
+            EncoderEvent::Stats(stats) => {
+                self.count(&stats, metrics);
+                Ok(())
+            }
+            EncoderEvent::Warning(text) => {
+                warning = Some(text);
+                Ok(())
+            }
+            EncoderEvent::Restarted { reason } => {
+                metrics.worker_restarts.increment();
+                self.counted = millstream_encode_wire::message::WorkerStats::default();
+                warning = Some(format!("the encode worker was restarted: {reason}"));
+                Ok(())
+            }
+            EncoderEvent::Overloaded { shed, backlog, at_segment } => {
+                self.shed += 1;
+                metrics.shed_renditions.set(self.shed.into());
+                let mut ladder = self.ladder.clone();
+                ladder.video.retain(|rendition| rendition.name != shed);
+                warning = Some(format!(
+                    "this machine cannot keep up ({:.1} s are waiting): rendition {shed} is given up; use a smaller ladder or a larger machine",
+                    backlog.as_secs_f64()
+                ));
+                self.expect(ladder, at_segment)
+            }
+            EncoderEvent::Finished => Ok(()),
+        };
+        if let Err(error) = assembled {
+            tracing::warn!(error = %chain(&error), "the encoder's output could not be packaged");
+        }
+        self.publish(publisher).await;
+        warning
+    }
+
+    async fn publish(&mut self, publisher: &mut Publisher) {
+        while let Some(output) = self.assembly.poll() {
+            publisher.apply(output, false).await;
+        }
+    }
+
+    fn note_progress(&mut self, rendition: &RenditionName, dts: u64) {
+        if self.ladder.video.first().is_some_and(|highest| highest.name == *rendition) {
+            let frame = dts / u64::from(self.grid.rate().frame_ticks());
+            self.newest_segment = self.grid.segment_of_frame(frame);
+            self.encode_ms = Some(self.clock.utc().nanos_since(self.grid.frame_time(frame)) / 1_000_000);
+        }
+    }
+
+    /// Bridges a contribution that is late or lost. Returns the media time up to which output has been asked for, before
+    /// which units come too late.
+    pub async fn on_tick(&mut self, mono: MonoTime) -> Option<UtcTime> {
+        match self.loss.action_at(mono) {
+            Action::Wait | Action::Lost => None,
+            Action::Advance { until, slate } => {
+                let _ = self.handle.advance(until, slate).await;
+                Some(until)
+            }
+        }
+    }
+
+    /// Takes the ladder of `config` from a coming segment boundary on; returns that segment.
+    ///
+    /// # Errors
+    /// Why the ladder cannot be made.
+    pub async fn change_ladder(&mut self, config: &ChannelConfig) -> Result<u64, String> {
+        let ladder = resolve(config, self.shape)?;
+        let at_segment = self.newest_segment + CHANGE_AHEAD;
+        self.handle.reconfigure(ladder.clone(), at_segment).await.map_err(|error| error.to_string())?;
+        self.expect(ladder, at_segment).map_err(|error| chain(&error))?;
+        Ok(at_segment)
+    }
+
+    fn expect(&mut self, ladder: Ladder, at_segment: u64) -> Result<(), millstream_package::assembly::Error> {
+        let same_video = ladder.video.iter().filter(|r| self.ladder.video.contains(r)).map(|r| r.name.clone());
+        let same_audio = ladder.audio.iter().filter(|_| self.ladder.audio == ladder.audio).map(|r| r.name.clone());
+        let unchanged: Vec<RenditionName> = same_video.chain(same_audio).collect();
+        let changed = self.assembly.change(at_segment, names(&ladder), &unchanged);
+        self.ladder = ladder;
+        changed
+    }
+
+    /// From media time to the encoded frame, in milliseconds.
+    pub const fn encode_ms(&self) -> Option<i64> {
+        self.encode_ms
+    }
+
+    /// Encodes and publishes what is there.
+    pub async fn finish(mut self, publisher: &mut Publisher, metrics: &ChannelMetrics) {
+        let _ = self.handle.finish().await;
+        let drain = async {
+            while let Some(event) = self.events.recv().await {
+                let over = event == EncoderEvent::Finished;
+                if let Some(warning) = self.on_event(event, publisher, metrics).await {
+                    tracing::warn!(warning, "encoding");
+                }
+                if over {
+                    break;
+                }
+            }
+        };
+        if tokio::time::timeout(FINISH_PATIENCE, drain).await.is_err() {
+            tracing::warn!("the encode worker did not put out its last frames in time");
+        }
+        if let Err(error) = self.assembly.finish() {
+            tracing::error!(error = %chain(&error), "the last segments could not be closed");
+        }
+        self.publish(publisher).await;
+        metrics.shed_renditions.set(0.0);
+    }
+
+    fn count(&mut self, stats: &millstream_encode::event::EncoderStats, metrics: &ChannelMetrics) {
+        let (now, before) = (stats.worker, self.counted);
+        metrics.decoded_frames.add(now.decoded.saturating_sub(before.decoded));
+        metrics.decode_errors.add(now.decode_errors.saturating_sub(before.decode_errors));
+        metrics.encoded_frames.add(now.frames_out.saturating_sub(before.frames_out));
+        metrics.repeated_frames.add(now.repeated.saturating_sub(before.repeated));
+        let dropped =
+            now.dropped.saturating_sub(before.dropped) + stats.dropped_units.saturating_sub(self.counted_units);
+        metrics.dropped_frames.add(dropped);
+        metrics.encode_cpu.add(Duration::from_millis(now.cpu_ms.saturating_sub(before.cpu_ms)));
+        metrics.encode_speed.set(stats.speed);
+        metrics.encode_backlog_seconds.set(stats.backlog.as_secs_f64());
+        self.counted = now;
+        self.counted_units = stats.dropped_units;
+    }
+}
+
+fn resolve(config: &ChannelConfig, shape: Option<InputShape>) -> Result<Ladder, String> {
+    config.ladder.clone().unwrap_or_default().resolve(shape).map_err(|error| error.to_string())
+}
+
+fn names(ladder: &Ladder) -> Vec<RenditionName> {
+    let video = ladder.video.iter().map(|rendition| rendition.name.clone());
+    video.chain(ladder.audio.iter().map(|rendition| rendition.name.clone())).collect()
+}
+
+fn shape_of(config: &VideoConfig) -> InputShape {
+    let (width, height) = config.dimensions();
+    let pixel_aspect = config.picture_info().sample_aspect.map_or((1, 1), |(num, den)| (num.into(), den.into()));
+    InputShape { width, height, pixel_aspect }
+}
+
+/// The output's frame rate. Within a family all rates have the same segment numbers, so a channel keeps the family it
+/// began with; another one has to be configured.
+fn output_rate(config: &ChannelConfig, measured: Option<f64>, family: Option<FrameFamily>) -> FrameRate {
+    match config.frame_rate {
+        FrameRateSetting::Fixed(rate) => rate,
+        FrameRateSetting::Auto => {
+            let family = match family {
+                None => Family::Any,
+                Some(FrameFamily::Whole) => Family::Integer,
+                Some(FrameFamily::Ntsc) => Family::Ntsc,
+            };
+            let pictures = measured.map_or(0, |rate| (rate * 1000.0).round() as u64);
+            rate::snap(pictures, 1_000_000_000_000, family)
+        }
+    }
+}
+
+const fn family_of(rate: FrameRate) -> FrameFamily {
+    if rate.den() == 1 { FrameFamily::Whole } else { FrameFamily::Ntsc }
+}
+
+/// Video frames in a part; a whole segment without low latency.
+fn part_frames(config: &ChannelConfig, grid: SegmentGrid) -> u32 {
+    if !config.low_latency {
+        return grid.frames_per_segment();
+    }
+    let frames = config.part_seconds.duration().as_secs_f64() * grid.rate().as_f64();
+    (frames.round() as u32).clamp(1, grid.frames_per_segment())
+}

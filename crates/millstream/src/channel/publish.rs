@@ -1,0 +1,205 @@
+//! What is packaged goes into the window, and what must outlive the process goes to the store first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use millstream_control::channel::ChannelName;
+use millstream_control::documents::{Continuity, Documents};
+use millstream_control::registry::Registry;
+use millstream_media::cmaf;
+use millstream_media::segment::SegmentEnd;
+use millstream_media::time::{Clock, UtcTime};
+use millstream_media::track::{RenditionName, Track};
+use millstream_origin::channel::ChannelOrigin;
+use millstream_package::assembly::Output;
+use millstream_telemetry::{ChannelMetrics, Metrics};
+use millstream_window::{Timing, Window};
+
+/// Time the store may take to note a segment's number before the segment is published without.
+const STORE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Puts a channel's media into its window.
+pub struct Publisher {
+    name: ChannelName,
+    origin: Arc<ChannelOrigin>,
+    registry: Arc<Registry>,
+    clock: Arc<dyn Clock>,
+    continuity: Continuity,
+    tracks: Vec<(Track, Bytes)>,
+    timing: Option<Timing>,
+    passthrough: bool,
+    metrics: Metrics,
+    channel_metrics: ChannelMetrics,
+}
+
+impl Publisher {
+    /// Reads what the channel must remember and takes its window.
+    pub async fn open(
+        name: ChannelName,
+        origin: Arc<ChannelOrigin>,
+        registry: Arc<Registry>,
+        clock: Arc<dyn Clock>,
+        metrics: Metrics,
+    ) -> Self {
+        let continuity = match registry.documents().load_continuity(&name).await {
+            Ok(continuity) => continuity.unwrap_or_default(),
+            Err(error) => {
+                // Numbers follow the clock, so an encoded channel goes on above what it published all the same.
+                tracing::error!(channel = %name, %error, "the channel's continuity cannot be read; it begins afresh");
+                Continuity::default()
+            }
+        };
+        let highest = origin.with_window(|window| window.highest()).unwrap_or(0);
+        let continuity = Continuity { last_segment: continuity.last_segment.max(highest), ..continuity };
+        Publisher {
+            origin,
+            registry,
+            clock,
+            continuity,
+            tracks: Vec::new(),
+            timing: None,
+            passthrough: false,
+            channel_metrics: metrics.channel(name.as_str()),
+            metrics,
+            name,
+        }
+    }
+
+    /// What the channel remembers.
+    pub const fn continuity(&self) -> &Continuity {
+        &self.continuity
+    }
+
+    /// Notes the frame-rate family with the next write.
+    pub fn remember_family(&mut self, family: millstream_control::documents::FrameFamily) {
+        self.continuity.frame_family = Some(family);
+    }
+
+    /// The tracks of the newest period.
+    pub fn tracks(&self) -> impl Iterator<Item = &Track> {
+        self.tracks.iter().map(|(track, _)| track)
+    }
+
+    /// The first number that a new session may use.
+    pub const fn first_free(&self) -> u64 {
+        self.continuity.last_segment + 1
+    }
+
+    /// The channel's origin.
+    pub fn origin(&self) -> &Arc<ChannelOrigin> {
+        &self.origin
+    }
+
+    /// A list begins.
+    pub fn begin_session(&mut self, timing: Timing, passthrough: bool) {
+        self.passthrough = passthrough;
+        self.timing = Some(timing);
+        let now = self.clock.mono();
+        self.origin.with_window(|window| window.begin_session(timing, now));
+    }
+
+    /// One step of the packager.
+    pub async fn apply(&mut self, output: Output, discontinuity: bool) {
+        let now = self.clock.mono();
+        match output {
+            Output::BeginPeriod { first_segment, tracks } => self.begin_period(first_segment, tracks, discontinuity),
+            Output::Chunk(rendition, chunk) => {
+                let pushed = self.origin.with_window(|window| window.push_chunk(&rendition, chunk, now));
+                if let Err(error) = pushed {
+                    tracing::warn!(channel = %self.name, %rendition, %error, "a chunk could not be listed");
+                }
+            }
+            Output::End(rendition, end) => self.end_segment(&rendition, end).await,
+            Output::Warning(rendition, warning) => {
+                tracing::warn!(channel = %self.name, %rendition, %warning, "packaging");
+                self.channel_metrics.ingest_gaps.increment();
+            }
+        }
+    }
+
+    fn begin_period(&mut self, first_segment: u64, tracks: Vec<Track>, discontinuity: bool) {
+        let with_init: Vec<(Track, Bytes)> = tracks
+            .into_iter()
+            .map(|track| {
+                let init = cmaf::init_segment(&track);
+                (track, init)
+            })
+            .collect();
+        self.tracks = with_init.clone();
+        let begun = self.origin.with_window(|window| window.begin_period(first_segment, with_init, discontinuity));
+        match begun {
+            Ok(()) => {
+                let renditions: Vec<&str> = self.tracks().map(|t| t.name.as_str()).collect();
+                tracing::info!(channel = %self.name, first_segment, ?renditions, "period begun");
+            }
+            Err(error) => tracing::error!(channel = %self.name, first_segment, %error, "a period cannot begin"),
+        }
+    }
+
+    async fn end_segment(&mut self, rendition: &RenditionName, end: SegmentEnd) {
+        // On the disk before the first byte of this number can be fetched: no number is ever used twice.
+        if end.segment > self.continuity.last_segment {
+            self.continuity.last_segment = end.segment;
+            if self.passthrough {
+                self.continuity.passthrough_next_sequence = end.segment + 1;
+            }
+            self.save().await;
+        }
+        let now = self.clock.mono();
+        match self.origin.with_window(|window| window.end_segment(rendition, end, now)) {
+            Ok(()) => {
+                let scale = self.tracks.iter().find(|(t, _)| t.name == *rendition).map(|(t, _)| t.timescale);
+                let seconds = scale.map_or(0.0, |scale| scale.seconds(end.duration));
+                let of_rendition = self.metrics.rendition(self.name.as_str(), rendition.as_str());
+                of_rendition.segment(Duration::from_secs_f64(seconds));
+                if let Some(scale) = scale {
+                    let ends = UtcTime::from_ticks(end.start + end.duration, scale);
+                    self.channel_metrics.publish_latency.observe(self.clock.utc().since(ends));
+                }
+                tracing::debug!(channel = %self.name, %rendition, segment = end.segment, seconds, "segment published");
+            }
+            Err(millstream_window::Error::TooLong { duration_ms, .. }) => self.lengthen(end, duration_ms),
+            Err(error) => {
+                tracing::warn!(channel = %self.name, %rendition, segment = end.segment, %error, "a segment could not be listed");
+            }
+        }
+    }
+
+    /// The source's groups of pictures became longer than the list promises: another list begins, with more room.
+    fn lengthen(&mut self, end: SegmentEnd, duration_ms: u64) {
+        let Some(timing) = self.timing else { return };
+        let target = u32::try_from(duration_ms.div_ceil(1000) + 1).unwrap_or(u32::MAX);
+        tracing::warn!(channel = %self.name, segment = end.segment, duration_ms, target, "segments became longer; a new list begins");
+        let longer = Timing::with_target(timing.length(), target);
+        self.begin_session(longer, self.passthrough);
+        let tracks = self.tracks.clone();
+        let next = end.segment + 1;
+        if let Err(error) = self.origin.with_window(|window: &mut Window| window.begin_period(next, tracks, true)) {
+            tracing::error!(channel = %self.name, %error, "the longer list cannot begin");
+        }
+    }
+
+    /// The list is final.
+    pub async fn end_session(&mut self) {
+        let now = self.clock.mono();
+        self.origin.with_window(|window| window.end(now));
+        self.save().await;
+    }
+
+    /// Writes what must be remembered.
+    pub async fn save(&mut self) {
+        self.continuity.discontinuity_sequence = self.origin.with_window(|window| window.next_discontinuity_sequence());
+        let documents: &Documents = self.registry.documents();
+        let saved = tokio::time::timeout(STORE_PATIENCE, documents.save_continuity(&self.name, &self.continuity)).await;
+        match saved {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!(channel = %self.name, %error, "the channel's continuity cannot be written")
+            }
+            Err(_) => {
+                tracing::error!(channel = %self.name, "the store is slow; a segment's number was not noted in time")
+            }
+        }
+    }
+}

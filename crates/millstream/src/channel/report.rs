@@ -1,0 +1,180 @@
+//! What a channel tells: its status for the API, `status.json` for viewers' pages, metrics.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use millstream_control::channel::ChannelConfig;
+use millstream_control::status::{InputStatus, LatencyStatus, NewestSegment, RenditionStatus, State, StatusHandle};
+use millstream_ingest::source::SourceInfo;
+use millstream_media::codec::{AudioConfig, VideoConfig};
+use millstream_media::time::{Clock, MonoTime, UtcTime};
+use millstream_media::track::{Track, TrackMedia};
+use millstream_origin::channel::{ChannelOrigin, PublicStatus};
+use millstream_telemetry::ChannelMetrics;
+
+/// The contribution as it is measured.
+#[derive(Debug, Default)]
+pub struct Input {
+    /// Who contributes; none while nobody does.
+    pub info: Option<SourceInfo>,
+    /// Its video.
+    pub video: Option<VideoConfig>,
+    /// Its audio.
+    pub audio: Option<AudioConfig>,
+    /// Pictures since the last report.
+    pub pictures: u64,
+    /// How far the newest unit's media time lay behind its arrival, in nanoseconds.
+    pub behind: Option<i64>,
+    last_bytes: u64,
+    last_report: MonoTime,
+    bit_rate: Option<u64>,
+    frame_rate: Option<f64>,
+}
+
+impl Input {
+    /// Another contribution begins.
+    pub fn begin(&mut self, info: SourceInfo, now: MonoTime) {
+        *self = Input { info: Some(info), last_report: now, ..Input::default() };
+    }
+
+    /// Measures rates over the time since the last report.
+    fn measure(&mut self, now: MonoTime, metrics: &ChannelMetrics) {
+        let seconds = now.since(self.last_report).as_secs_f64();
+        let Some(info) = self.info.as_ref().filter(|_| seconds > 0.2) else { return };
+        let bytes = info.bytes_in.get();
+        let new_bytes = bytes.saturating_sub(self.last_bytes);
+        self.bit_rate = Some((new_bytes as f64 * 8.0 / seconds) as u64);
+        self.frame_rate = Some(self.pictures as f64 / seconds);
+        metrics.ingest_bytes.add(new_bytes);
+        (self.last_bytes, self.last_report, self.pictures) = (bytes, now, 0);
+        metrics.ingest_bit_rate.set(self.bit_rate.unwrap_or(0) as f64);
+        metrics.ingest_frame_rate.set(self.frame_rate.unwrap_or(0.0));
+    }
+
+    fn status(&self) -> Option<InputStatus> {
+        let info = self.info.as_ref()?;
+        let dimensions = self.video.as_ref().map(VideoConfig::dimensions);
+        Some(InputStatus {
+            protocol: info.protocol.as_str().to_owned(),
+            codec: self.video.as_ref().map(VideoConfig::rfc6381),
+            audio_codec: self.audio.as_ref().map(AudioConfig::rfc6381),
+            width: dimensions.map(|d| d.0),
+            height: dimensions.map(|d| d.1),
+            frame_rate: self.frame_rate.map(|rate| (rate * 100.0).round() / 100.0),
+            bit_rate: self.bit_rate,
+            remote: Some(info.remote.to_string()),
+        })
+    }
+}
+
+/// Reports for one channel.
+pub struct Reporter {
+    status: StatusHandle,
+    origin: Arc<ChannelOrigin>,
+    clock: Arc<dyn Clock>,
+    metrics: ChannelMetrics,
+    title: String,
+}
+
+impl Reporter {
+    /// A reporter that writes to these places.
+    pub fn new(
+        status: StatusHandle,
+        origin: Arc<ChannelOrigin>,
+        clock: Arc<dyn Clock>,
+        metrics: ChannelMetrics,
+        config: &ChannelConfig,
+    ) -> Self {
+        let reporter = Reporter { status, origin, clock, metrics, title: config.display_title().to_owned() };
+        reporter.publish();
+        reporter
+    }
+
+    /// The title changed.
+    pub fn set_title(&mut self, title: &str) {
+        title.clone_into(&mut self.title);
+        self.publish();
+    }
+
+    /// The channel's state now.
+    pub fn state(&self) -> State {
+        self.status.get().state
+    }
+
+    /// Enters a state and says so at once.
+    pub fn enter(&self, state: State, error: Option<String>) {
+        self.status.enter(state, error, self.clock.utc());
+        self.metrics.live.set(if matches!(state, State::Live | State::InputLoss) { 1.0 } else { 0.0 });
+        self.publish();
+    }
+
+    /// Adds a warning.
+    pub fn warn(&self, warning: impl Into<String>) {
+        self.status.warn(warning);
+    }
+
+    /// Takes all warnings back: a new session begins.
+    pub fn clear_warnings(&self) {
+        self.status.update(|status| status.warnings.clear());
+    }
+
+    /// Measures and writes everything; about once a second.
+    pub fn report<'a>(&self, input: &mut Input, tracks: impl Iterator<Item = &'a Track>, encode_ms: Option<i64>) {
+        let (now, mono) = (self.clock.utc(), self.clock.mono());
+        input.measure(mono, &self.metrics);
+        let tracks: Vec<&Track> = tracks.collect();
+        let (newest, held, rates) = self.origin.with_window(|window| {
+            let rates: Vec<Option<u64>> =
+                tracks.iter().map(|track| window.rates(&track.name).map(|rates| rates.average)).collect();
+            (window.newest(), window.statistics().held_bytes, rates)
+        });
+        let viewers = self.origin.viewers.count_at(mono) as u64;
+        self.metrics.viewers.set(viewers as f64);
+        self.metrics.window_bytes.set(held as f64);
+        let renditions = tracks.iter().zip(rates).map(|(track, rate)| rendition(track, rate)).collect();
+        let newest_segment = newest.map(|newest| NewestSegment { number: newest.number, time: newest.end });
+        let ingest_ms = input.behind.map(|ns| ns / 1_000_000);
+        self.status.update(|status| {
+            status.input = input.status();
+            status.renditions = renditions;
+            status.newest_segment = newest_segment;
+            status.viewers = viewers;
+            let total_ms = newest.map(|newest| now.nanos_since(newest.end) / 1_000_000);
+            status.latency = LatencyStatus { ingest_ms, encode_ms, publish_ms: None, total_ms };
+        });
+        self.publish();
+    }
+
+    /// Writes `status.json`.
+    fn publish(&self) {
+        let status = self.status.get();
+        let json = serde_json::json!({
+            "state": status.state.as_str(),
+            "since": status.since.to_iso8601(),
+            "title": self.title,
+        });
+        self.origin.set_status(PublicStatus { json: Bytes::from(json.to_string()) });
+    }
+}
+
+fn rendition(track: &Track, measured: Option<u64>) -> RenditionStatus {
+    let (width, height, frame_rate) = match &track.media {
+        TrackMedia::Video { width, height, frame_rate, .. } => (Some(*width), Some(*height), *frame_rate),
+        TrackMedia::Audio { .. } => (None, None, None),
+    };
+    RenditionStatus {
+        name: track.name.as_str().to_owned(),
+        codec: track.codec_string(),
+        width,
+        height,
+        frame_rate: frame_rate.map(|rate| (rate.as_f64() * 1000.0).round() / 1000.0),
+        target_bit_rate: Some(track.bit_rate),
+        measured_bit_rate: measured.and_then(|rate| u32::try_from(rate).ok()),
+    }
+}
+
+/// How long ago media time `at` was.
+pub fn age(at: UtcTime, now: UtcTime) -> Duration {
+    now.since(at)
+}

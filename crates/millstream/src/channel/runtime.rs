@@ -1,0 +1,236 @@
+//! Starts and stops a task for each enabled channel as the registry changes, and lets publishers in.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use millstream_control::channel::{ChannelConfig, ChannelName, Mode};
+use millstream_control::registry::{self, Change, Channel, Channels, Registry};
+use millstream_ingest::listener::{Admission, Authorizer};
+use millstream_ingest::rtmp::{PublishRequest, Refusal};
+use millstream_ingest::source::SourceMessage;
+use millstream_media::time::Clock;
+use millstream_origin::channel::ChannelOrigin;
+use millstream_origin::origin::Origin;
+use millstream_telemetry::{Metrics, ServerMetrics};
+use millstream_window::Window;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::passthrough;
+use super::task::{Command, Task};
+
+/// Source messages that may wait for a channel's task; while they do, the publisher's connection is not read.
+const SOURCE_QUEUE: usize = 64;
+/// Commands that may wait for a channel's task.
+const COMMAND_QUEUE: usize = 16;
+/// Time a channel's task has to end in.
+const END_PATIENCE: Duration = Duration::from_secs(12);
+
+/// What every channel's task is given.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Definitions and documents.
+    pub registry: Arc<Registry>,
+    /// Where windows are served from.
+    pub origin: Arc<Origin>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The encode worker's program.
+    pub worker: PathBuf,
+}
+
+/// Senders to the tasks of enabled channels, by channel name.
+type Routes = Arc<RwLock<HashMap<String, mpsc::Sender<SourceMessage>>>>;
+
+/// The channels at work.
+pub struct Runtime {
+    surroundings: Surroundings,
+    routes: Routes,
+    running: HashMap<ChannelName, Running>,
+}
+
+struct Running {
+    commands: mpsc::Sender<Command>,
+    task: JoinHandle<()>,
+}
+
+impl Runtime {
+    /// A runtime without channels, and the gate that publishers of its channels come through.
+    pub fn new(surroundings: Surroundings) -> (Self, Gate) {
+        let routes = Routes::default();
+        let gate = Gate {
+            registry: Arc::clone(&surroundings.registry),
+            routes: Arc::clone(&routes),
+            metrics: surroundings.metrics.server(),
+        };
+        (Runtime { surroundings, routes, running: HashMap::new() }, gate)
+    }
+
+    /// Follows the registry until `stop` says true, then lets every channel put out what it has.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut changes = self.surroundings.registry.subscribe();
+        let mut known = Arc::new(Channels::default());
+        loop {
+            let now = changes.borrow_and_update().clone();
+            for change in now.changes_since(&known) {
+                self.apply(change).await;
+            }
+            known = now;
+            tokio::select! {
+                changed = changes.changed() => if changed.is_err() { break },
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
+        }
+        let names: Vec<ChannelName> = self.running.keys().cloned().collect();
+        let endings: Vec<Running> = names.iter().filter_map(|name| self.take(name)).collect();
+        for running in &endings {
+            // A full queue means the task is busy with an earlier command; it is cut below then.
+            let _ = running.commands.try_send(Command::Shutdown);
+        }
+        for running in endings {
+            let mut task = running.task;
+            if tokio::time::timeout(END_PATIENCE, &mut task).await.is_err() {
+                task.abort();
+            }
+        }
+    }
+
+    async fn apply(&mut self, change: Change) {
+        match change {
+            Change::Added(channel) => self.add(&channel).await,
+            Change::Updated { now, .. } => self.update(&now).await,
+            Change::Removed(channel) => {
+                let name = &channel.config.name;
+                self.end(name, Command::End).await;
+                self.surroundings.origin.remove(name.as_str());
+                self.surroundings.metrics.remove_channel(name.as_str());
+            }
+        }
+    }
+
+    /// Every channel has its URLs, also while it is stopped.
+    async fn add(&mut self, channel: &Arc<Channel>) {
+        let name = channel.config.name.as_str();
+        // A list that goes on after a restart must not count fewer discontinuities than the one before it.
+        let kept = self.surroundings.registry.documents().load_continuity(&channel.config.name).await;
+        let discontinuity_sequence = kept.ok().flatten().unwrap_or_default().discontinuity_sequence;
+        let config = millstream_window::Config { discontinuity_sequence, ..window_config(&channel.config) };
+        let origin = Arc::new(ChannelOrigin::new(Window::new(config), stale_after(&channel.config)));
+        self.surroundings.origin.insert(name, origin);
+        if channel.config.enabled {
+            self.start(channel);
+        } else {
+            self.show_stopped(channel);
+        }
+    }
+
+    async fn update(&mut self, channel: &Arc<Channel>) {
+        let name = &channel.config.name;
+        match (self.running.get(name), channel.config.enabled) {
+            (Some(running), true) => {
+                let command = Command::Configure(Box::new(channel.config.clone()));
+                if running.commands.send(command).await.is_err() {
+                    tracing::error!(channel = %name, "the channel's task is gone; it starts again");
+                    self.take(name);
+                    self.start(channel);
+                }
+            }
+            (Some(_), false) => {
+                self.end(name, Command::End).await;
+                self.show_stopped(channel);
+            }
+            (None, true) => self.start(channel),
+            (None, false) => self.show_stopped(channel),
+        }
+        if let Some(origin) = self.surroundings.origin.channel(name.as_str()) {
+            origin.set_stale_after(stale_after(&channel.config));
+        }
+    }
+
+    fn start(&mut self, channel: &Arc<Channel>) {
+        let name = channel.config.name.clone();
+        let Some(origin) = self.surroundings.origin.channel(name.as_str()) else { return };
+        let (source_in, source_out) = mpsc::channel(SOURCE_QUEUE);
+        let (commands, command_out) = mpsc::channel(COMMAND_QUEUE);
+        let surroundings = self.surroundings.clone();
+        let channel = Arc::clone(channel);
+        let task = tokio::spawn(async move {
+            Task::open(surroundings, &channel, origin).await.run(source_out, command_out).await;
+        });
+        self.routes.write().unwrap_or_else(PoisonError::into_inner).insert(name.as_str().to_owned(), source_in);
+        self.running.insert(name, Running { commands, task });
+    }
+
+    fn show_stopped(&self, channel: &Arc<Channel>) {
+        if let Some(origin) = self.surroundings.origin.channel(channel.config.name.as_str()) {
+            let metrics = self.surroundings.metrics.channel(channel.config.name.as_str());
+            let clock = Arc::clone(&self.surroundings.clock);
+            // Making a reporter writes the status that viewers' pages read.
+            super::report::Reporter::new(channel.status.clone(), origin, clock, metrics, &channel.config);
+        }
+    }
+
+    /// Takes the channel's route away, so that its publisher is let go.
+    fn take(&mut self, name: &ChannelName) -> Option<Running> {
+        self.routes.write().unwrap_or_else(PoisonError::into_inner).remove(name.as_str());
+        self.running.remove(name)
+    }
+
+    async fn end(&mut self, name: &ChannelName, command: Command) {
+        let Some(running) = self.take(name) else { return };
+        let _ = running.commands.send(command).await;
+        let mut task = running.task;
+        if tokio::time::timeout(END_PATIENCE, &mut task).await.is_err() {
+            tracing::error!(channel = %name, "the channel did not end in time and is cut");
+            task.abort();
+        }
+    }
+}
+
+fn window_config(config: &ChannelConfig) -> millstream_window::Config {
+    millstream_window::Config {
+        list_duration: Duration::from_millis(config.window_seconds.millis().into()),
+        ..millstream_window::Config::default()
+    }
+}
+
+/// Age of the newest media at which manifests answer 503. An encoded channel puts out filler, so three segments and a
+/// moment without anything new mean that something is wrong here.
+fn stale_after(config: &ChannelConfig) -> Duration {
+    match config.mode {
+        Mode::Abr => Duration::from_millis(3 * u64::from(config.segment_seconds.millis()) + 6000),
+        Mode::Passthrough => passthrough::stale_after(config),
+    }
+}
+
+/// Lets publishers in: the listener's authoriser.
+pub struct Gate {
+    registry: Arc<Registry>,
+    routes: Routes,
+    metrics: ServerMetrics,
+}
+
+impl Authorizer for Gate {
+    async fn authorize(&self, request: PublishRequest, peer: SocketAddr) -> Result<Admission, Refusal> {
+        let channel = match self.registry.authorize(registry::APP, request.key.expose()) {
+            Ok(channel) => channel,
+            Err(refusal) => {
+                let (answer, reason) = match refusal {
+                    registry::Refusal::Disabled { .. } => (Refusal::ChannelStopped, "stopped"),
+                    registry::Refusal::UnknownApp | registry::Refusal::UnknownKey => (Refusal::BadKey, "key"),
+                };
+                self.metrics.ingest_refused("rtmp", reason).increment();
+                tracing::warn!(%peer, reason = %refusal, "publisher refused");
+                return Err(answer);
+            }
+        };
+        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
+        let events = routes.get(channel.as_str()).cloned().ok_or(Refusal::Unavailable)?;
+        Ok(Admission { channel: channel.as_str().to_owned(), events })
+    }
+}

@@ -1,0 +1,448 @@
+//! The task of one channel: who publishes, which session runs, when it begins and ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use millstream_control::channel::{ChannelConfig, ClockSource, Mode};
+use millstream_control::registry::Channel;
+use millstream_control::status::State;
+use millstream_ingest::source::{ConnectionId, MediaKind, RawUnit, SourceEvent, SourceMessage};
+use millstream_ingest::timeline::{self, Mapped, Stamp, Timeline, TimelineEvent};
+use millstream_media::time::{MonoTime, UtcTime};
+use millstream_media::unit::{AccessUnit, Contribution};
+use millstream_origin::channel::ChannelOrigin;
+use millstream_telemetry::ChannelMetrics;
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+use super::abr::Abr;
+use super::intake::{Begin, Intake};
+use super::passthrough::PassthroughSession;
+use super::publish::Publisher;
+use super::report::{Input, Reporter};
+use super::runtime::Surroundings;
+
+/// How often the channel looks at the clock.
+const TICK: Duration = Duration::from_millis(100);
+/// Ticks between two reports.
+const TICKS_PER_REPORT: u32 = 10;
+/// Silence of the contribution after which the channel says so.
+const LOSS_AFTER: Duration = Duration::from_millis(1500);
+
+/// How far media may run ahead of the clock before its source is slowed down: senders flush a backlog, and files are
+/// sent faster than real time.
+const MAX_AHEAD: Duration = Duration::from_secs(5);
+
+/// What the runtime asks of a channel's task.
+#[derive(Debug)]
+pub enum Command {
+    /// The settings changed.
+    Configure(Box<ChannelConfig>),
+    /// Go off air for good: the list is final.
+    End,
+    /// The server stops: put out what is there; the list stays open, since the channel goes on with the next start.
+    Shutdown,
+}
+
+enum Session {
+    Off,
+    Intake(Intake),
+    Abr(Box<Abr>),
+    Passthrough(Box<PassthroughSession>),
+}
+
+/// A channel's task.
+pub struct Task {
+    surroundings: Surroundings,
+    config: ChannelConfig,
+    reporter: Reporter,
+    metrics: ChannelMetrics,
+    publisher: Publisher,
+    timeline: Timeline,
+    session: Session,
+    input: Input,
+    connection: Option<ConnectionId>,
+    last_media: MonoTime,
+    loss_counted: MonoTime,
+    /// The source is not read before this.
+    paused_until: Option<MonoTime>,
+}
+
+impl Task {
+    /// Reads what the channel remembers.
+    pub async fn open(surroundings: Surroundings, channel: &Channel, origin: Arc<ChannelOrigin>) -> Self {
+        let config = channel.config.clone();
+        let clock = Arc::clone(&surroundings.clock);
+        let metrics = surroundings.metrics.channel(config.name.as_str());
+        let reporter =
+            Reporter::new(channel.status.clone(), Arc::clone(&origin), Arc::clone(&clock), metrics.clone(), &config);
+        let registry = Arc::clone(&surroundings.registry);
+        let publisher =
+            Publisher::open(config.name.clone(), origin, registry, Arc::clone(&clock), surroundings.metrics.clone())
+                .await;
+        reporter.enter(State::Offline, None);
+        Task {
+            timeline: new_timeline(&config),
+            last_media: clock.mono(),
+            loss_counted: clock.mono(),
+            surroundings,
+            config,
+            reporter,
+            metrics,
+            publisher,
+            session: Session::Off,
+            input: Input::default(),
+            connection: None,
+            paused_until: None,
+        }
+    }
+
+    /// Works until told to end.
+    pub async fn run(mut self, mut source: mpsc::Receiver<SourceMessage>, mut commands: mpsc::Receiver<Command>) {
+        let mut ticker = tokio::time::interval(TICK);
+        ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = 0_u32;
+        let shutdown = loop {
+            tokio::select! {
+                message = source.recv(), if !self.is_paused() => match message {
+                    Some(message) => self.on_source(message).await,
+                    // The route is gone; the command that says why is on its way.
+                    None => match commands.recv().await {
+                        Some(Command::Configure(_)) => {}
+                        Some(Command::Shutdown) => break true,
+                        Some(Command::End) | None => break false,
+                    },
+                },
+                output = next_output(&mut self.session) => self.on_encoder(output).await,
+                command = commands.recv() => match command {
+                    Some(Command::Configure(config)) => self.configure(*config).await,
+                    Some(Command::Shutdown) => break true,
+                    Some(Command::End) | None => break false,
+                },
+                _ = ticker.tick() => {
+                    ticks = ticks.wrapping_add(1);
+                    self.on_tick(ticks.is_multiple_of(TICKS_PER_REPORT)).await;
+                }
+            }
+        };
+        drop(source);
+        self.end_session(!shutdown).await;
+        self.input = Input::default();
+        self.report();
+    }
+
+    /// Whether the source is to be slowed down; the ticker asks again.
+    fn is_paused(&mut self) -> bool {
+        let now = self.surroundings.clock.mono();
+        self.paused_until = self.paused_until.filter(|until| *until > now);
+        self.paused_until.is_some()
+    }
+
+    async fn configure(&mut self, config: ChannelConfig) {
+        self.reporter.set_title(config.display_title());
+        if let Session::Abr(abr) = &mut self.session {
+            if config.ladder != self.config.ladder {
+                match abr.change_ladder(&config).await {
+                    Ok(at_segment) => {
+                        tracing::info!(channel = %config.name, at_segment, "the ladder changes");
+                    }
+                    Err(error) => {
+                        tracing::warn!(channel = %config.name, error, "the ladder could not be changed");
+                        self.reporter.warn(format!("the new ladder is not in force: {error}"));
+                    }
+                }
+            }
+        }
+        let waits = self.session_runs()
+            && (config.mode, config.clock, config.segment_seconds, config.part_seconds, config.frame_rate)
+                != (
+                    self.config.mode,
+                    self.config.clock,
+                    self.config.segment_seconds,
+                    self.config.part_seconds,
+                    self.config.frame_rate,
+                );
+        if waits {
+            self.reporter.warn(
+                "changed settings of mode, clock, segments or frame rate take effect when the channel next goes on air",
+            );
+        }
+        if !self.session_runs() && config.clock != self.config.clock {
+            self.timeline = new_timeline(&config);
+        }
+        self.config = config;
+    }
+
+    const fn session_runs(&self) -> bool {
+        matches!(self.session, Session::Abr(_) | Session::Passthrough(_))
+    }
+
+    async fn on_source(&mut self, message: SourceMessage) {
+        let SourceMessage { connection, event } = message;
+        if let SourceEvent::Started(info) = event {
+            let now = self.surroundings.clock.mono();
+            tracing::info!(channel = %self.config.name, remote = %info.remote, encoder = info.encoder.as_deref().unwrap_or("unknown"), "contribution started");
+            self.connection = Some(connection);
+            self.input.begin(info, now);
+            self.timeline.connected();
+            match &mut self.session {
+                Session::Abr(_) => self.metrics.ingest_reconnects.increment(),
+                Session::Passthrough(session) => {
+                    self.metrics.ingest_reconnects.increment();
+                    session.interrupted();
+                }
+                Session::Off | Session::Intake(_) => {
+                    self.timeline = new_timeline(&self.config);
+                    self.reporter.clear_warnings();
+                    self.reporter.enter(State::Starting, None);
+                    self.session = Session::Intake(Intake::default());
+                    self.last_media = now;
+                }
+            }
+            return;
+        }
+        if self.connection != Some(connection) {
+            return;
+        }
+        match event {
+            SourceEvent::Started(_) => {}
+            SourceEvent::VideoConfig(config) => {
+                self.input.video = Some(config.clone());
+                self.on_item(Contribution::VideoConfig(config)).await;
+            }
+            SourceEvent::AudioConfig(config) => {
+                self.input.audio = Some(config.clone());
+                self.on_item(Contribution::AudioConfig(config)).await;
+            }
+            SourceEvent::Unit { unit, arrived } => self.on_unit(unit, arrived).await,
+            SourceEvent::Metadata(metadata) => match &mut self.session {
+                Session::Intake(intake) => intake.declare_frame_rate(metadata.frame_rate),
+                Session::Passthrough(session) => session.declare_frame_rate(metadata.frame_rate),
+                Session::Off | Session::Abr(_) => {}
+            },
+            SourceEvent::Warning(warning) => {
+                tracing::warn!(channel = %self.config.name, %warning, "contribution");
+                self.reporter.warn(warning.to_string());
+            }
+            SourceEvent::Ended(reason) => {
+                tracing::info!(channel = %self.config.name, %reason, "contribution ended");
+                self.connection = None;
+                self.input = Input::default();
+                if matches!(self.session, Session::Intake(_)) {
+                    self.session = Session::Off;
+                    self.reporter.enter(State::Offline, None);
+                } else if self.session_runs() {
+                    if let Session::Abr(abr) = &mut self.session {
+                        abr.disconnected();
+                    }
+                    self.reporter.enter(State::InputLoss, None);
+                }
+            }
+        }
+    }
+
+    async fn on_unit(&mut self, unit: RawUnit, arrived: UtcTime) {
+        let stamp = Stamp { media: unit.media, dts: unit.dts, pts: unit.pts };
+        let mapped = self.timeline.map(stamp, arrived);
+        self.on_timeline_events();
+        self.last_media = self.surroundings.clock.mono();
+        self.input.behind = Some(arrived.nanos_since(mapped.dts));
+        if unit.media == MediaKind::Video {
+            self.input.pictures += 1;
+        }
+        let ahead = mapped.dts.since(arrived);
+        if ahead > MAX_AHEAD {
+            self.paused_until = Some(self.last_media + (ahead - MAX_AHEAD));
+        }
+        if mapped.late {
+            self.metrics.dropped_frames.increment();
+            // A decoder needs what comes too late to be shown; a packager does not.
+            if !matches!(self.session, Session::Abr(_)) {
+                return;
+            }
+        }
+        let Mapped { dts, pts, .. } = mapped;
+        let access_unit = AccessUnit { pts, dts, key: unit.key, data: unit.data };
+        let item = match unit.media {
+            MediaKind::Video => Contribution::Video(access_unit),
+            MediaKind::Audio => Contribution::Audio(access_unit),
+        };
+        self.on_item(item).await;
+        if self.reporter.state() == State::InputLoss {
+            tracing::info!(channel = %self.config.name, "the contribution is back");
+            self.reporter.enter(State::Live, None);
+        }
+    }
+
+    fn on_timeline_events(&mut self) {
+        while let Some(event) = self.timeline.poll_event() {
+            match &event {
+                TimelineEvent::Anchored { at, stamped } => {
+                    tracing::info!(channel = %self.config.name, %at, stamped, "contribution clock mapped to UTC");
+                }
+                TimelineEvent::Jump { .. } | TimelineEvent::Reanchored { .. } => {
+                    self.metrics.ingest_gaps.increment();
+                    if let Session::Passthrough(session) = &mut self.session {
+                        session.interrupted();
+                    }
+                    tracing::warn!(channel = %self.config.name, ?event, "contribution clock");
+                }
+                TimelineEvent::Late { .. } | TimelineEvent::Ahead { .. } => {
+                    tracing::warn!(channel = %self.config.name, ?event, "contribution clock");
+                }
+                TimelineEvent::StampsRefused { .. } => {
+                    tracing::warn!(channel = %self.config.name, ?event, "contribution clock");
+                    self.reporter.warn("the contribution's timestamps are not UTC; the server's clock is used instead");
+                }
+            }
+        }
+    }
+
+    async fn on_item(&mut self, item: Contribution) {
+        match &mut self.session {
+            Session::Off => {}
+            Session::Intake(intake) => {
+                if self.config.mode == Mode::Passthrough {
+                    self.begin_passthrough().await;
+                    if let Session::Passthrough(session) = &mut self.session {
+                        if let Err(error) = session.push(item, &mut self.publisher).await {
+                            tracing::warn!(channel = %self.config.name, error, "packaging");
+                        }
+                    }
+                } else if let Some(begin) = intake.push(item) {
+                    self.begin_abr(begin).await;
+                }
+            }
+            Session::Abr(abr) => abr.send(item).await,
+            Session::Passthrough(session) => {
+                if let Err(error) = session.push(item, &mut self.publisher).await {
+                    tracing::warn!(channel = %self.config.name, error, "packaging");
+                }
+            }
+        }
+    }
+
+    async fn begin_passthrough(&mut self) {
+        let Some(session) = PassthroughSession::begin(&self.config, &self.publisher) else { return };
+        self.session = Session::Passthrough(Box::new(session));
+        // Configurations that came before are told again.
+        let configs = self.input.video.clone().map(Contribution::VideoConfig).into_iter();
+        let configs = configs.chain(self.input.audio.clone().map(Contribution::AudioConfig));
+        if let Session::Passthrough(session) = &mut self.session {
+            for config in configs {
+                if let Err(error) = session.push(config, &mut self.publisher).await {
+                    tracing::warn!(channel = %self.config.name, error, "packaging");
+                }
+            }
+        }
+    }
+
+    async fn begin_abr(&mut self, begin: Begin) {
+        match Abr::begin(&self.config, begin, &mut self.publisher, &self.surroundings).await {
+            Ok(abr) => self.session = Session::Abr(Box::new(abr)),
+            Err(error) => {
+                tracing::error!(channel = %self.config.name, error, "the channel cannot be encoded");
+                self.session = Session::Off;
+                self.reporter.enter(State::Error, Some(error));
+            }
+        }
+    }
+
+    async fn on_encoder(&mut self, output: super::abr::Event) {
+        let Session::Abr(abr) = &mut self.session else { return };
+        let Some(output) = output else {
+            tracing::error!(channel = %self.config.name, "the encoder has ended");
+            self.end_session(true).await;
+            return;
+        };
+        if let Some(warning) = abr.on_event(output, &mut self.publisher, &self.metrics).await {
+            tracing::warn!(channel = %self.config.name, warning, "encoding");
+            self.reporter.warn(warning);
+        }
+    }
+
+    async fn on_tick(&mut self, report: bool) {
+        let mono = self.surroundings.clock.mono();
+        self.publisher.origin().with_window(|window| {
+            if window.next_change().is_some_and(|due| due <= mono) {
+                window.prune_at(mono);
+            }
+        });
+        if self.session_runs() {
+            let silent = mono.since(self.last_media);
+            if let Session::Abr(abr) = &mut self.session {
+                if let Some(floor) = abr.on_tick(mono).await {
+                    self.timeline.raise_floor(floor);
+                }
+            }
+            if silent >= LOSS_AFTER {
+                self.metrics.input_loss.add(mono.since(self.loss_counted.max(self.last_media)));
+                if self.reporter.state() == State::Live {
+                    tracing::warn!(channel = %self.config.name, "the contribution is lost");
+                    self.reporter.enter(State::InputLoss, None);
+                }
+            }
+            self.loss_counted = mono;
+            if self.reporter.state() == State::Starting && self.publisher.origin().with_window(|w| w.newest().is_some())
+            {
+                tracing::info!(channel = %self.config.name, "on air");
+                self.reporter.enter(State::Live, None);
+            }
+            let patience = Duration::from_millis(self.config.reconnect_seconds.millis().into()).max(LOSS_AFTER);
+            if silent >= patience {
+                self.end_session(true).await;
+            }
+        }
+        if report {
+            self.report();
+        }
+    }
+
+    fn report(&mut self) {
+        let encode_ms = match &self.session {
+            Session::Abr(abr) => abr.encode_ms(),
+            _ => None,
+        };
+        let tracks = if self.session_runs() { self.publisher.tracks().collect() } else { Vec::new() };
+        self.reporter.report(&mut self.input, tracks.into_iter(), encode_ms);
+    }
+
+    /// Puts out what is there. `is_final` says whether the list ends with it.
+    async fn end_session(&mut self, is_final: bool) {
+        let session = std::mem::replace(&mut self.session, Session::Off);
+        let ran = matches!(session, Session::Abr(_) | Session::Passthrough(_));
+        if ran {
+            self.reporter.enter(State::Draining, None);
+        }
+        match session {
+            Session::Off | Session::Intake(_) => {}
+            Session::Abr(abr) => abr.finish(&mut self.publisher, &self.metrics).await,
+            Session::Passthrough(mut session) => session.finish(&mut self.publisher).await,
+        }
+        if ran {
+            if is_final {
+                self.publisher.end_session().await;
+            } else {
+                self.publisher.save().await;
+            }
+            tracing::info!(channel = %self.config.name, is_final, "off air");
+        }
+        self.reporter.enter(State::Offline, None);
+    }
+}
+
+fn new_timeline(config: &ChannelConfig) -> Timeline {
+    let mode = match config.clock {
+        ClockSource::Arrival => timeline::Mode::Arrival,
+        ClockSource::Utc => timeline::Mode::Utc { modulus: timeline::RTMP_STAMP_MODULUS },
+    };
+    Timeline::new(timeline::Config { mode, ..timeline::Config::default() })
+}
+
+/// The next thing the encoder says; never, while nothing is encoded.
+async fn next_output(session: &mut Session) -> super::abr::Event {
+    match session {
+        Session::Abr(abr) => abr.next().await,
+        _ => std::future::pending().await,
+    }
+}

@@ -1,0 +1,176 @@
+//! The HTTP server: accepts connections, speaks HTTP/1.1 and cleartext h2, sends each request to its room.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tower::ServiceExt;
+
+use millstream_control::api::PeerAddr;
+use millstream_media::time::Clock;
+use millstream_origin::origin::Origin;
+use millstream_telemetry::{HttpMetrics, RequestKind, ServerMetrics};
+
+/// Bounds of the HTTP server.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections open at once; further ones wait to be accepted.
+    pub connections: usize,
+    /// Time a client has to send its request head.
+    pub head_timeout: Duration,
+    /// Time in which open requests may finish when the server stops.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { connections: 20_000, head_timeout: Duration::from_secs(20), drain: Duration::from_secs(3) }
+    }
+}
+
+/// What the server serves.
+#[derive(Clone)]
+pub struct Rooms {
+    /// `/live/…`: the hot path.
+    pub origin: Arc<Origin>,
+    /// Everything else: API, pages, operations.
+    pub router: axum::Router,
+    /// Counts requests.
+    pub metrics: HttpMetrics,
+    /// For the time a request takes.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Serves `listener` until `stop` says true, then lets open requests finish within the drain time.
+pub async fn run(
+    listener: TcpListener,
+    rooms: Rooms,
+    limits: Limits,
+    metrics: ServerMetrics,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head_timeout).max_buf_size(32 * 1024);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(128).keep_alive_interval(Duration::from_secs(20));
+    let builder = Arc::new(builder);
+    let graceful = GracefulShutdown::new();
+    let permits = Arc::new(Semaphore::new(limits.connections));
+
+    loop {
+        let permit = tokio::select! {
+            permit = Arc::clone(&permits).acquire_owned() => permit,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, mostly: let some close before trying again.
+                tracing::warn!(%error, "an HTTP connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let _ = stream.set_nodelay(true);
+        let rooms = rooms.clone();
+        let service = service_fn(move |request| answer(rooms.clone(), peer, request));
+        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = graceful.watch(connection);
+        let open = metrics.http_connections.clone();
+        open.add(1.0);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%peer, %error, "an HTTP connection ended early");
+            }
+            open.add(-1.0);
+            drop(permit);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(limits.drain, graceful.shutdown()).await.is_err() {
+        tracing::info!("some HTTP requests were still open when the drain time ended");
+    }
+}
+
+async fn answer(
+    rooms: Rooms,
+    peer: SocketAddr,
+    mut request: Request<Incoming>,
+) -> Result<Response<AnyBody>, Infallible> {
+    let asked = rooms.clock.mono();
+    let (kind, response) = if request.uri().path().starts_with("/live/") {
+        let (kind, response) = rooms.origin.respond(&request.map(|_| ()), peer);
+        (kind, response.map(AnyBody::Media))
+    } else {
+        let kind = kind_of(request.uri().path());
+        request.extensions_mut().insert(PeerAddr(peer));
+        let response = match rooms.router.oneshot(request.map(axum::body::Body::new)).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        (kind, response.map(AnyBody::Page))
+    };
+    rooms.metrics.answered(kind, response.status().as_u16(), rooms.clock.mono().since(asked));
+    if let Some(length) = response.body().size_hint().exact() {
+        rooms.metrics.sent(kind, length);
+    }
+    Ok(response)
+}
+
+fn kind_of(path: &str) -> RequestKind {
+    match path {
+        "/metrics" | "/healthz" | "/readyz" => RequestKind::Operations,
+        _ if path.starts_with("/api/") => RequestKind::Api,
+        _ => RequestKind::Page,
+    }
+}
+
+/// A media body, or one of the router's.
+pub enum AnyBody {
+    /// Bytes of a window.
+    Media(millstream_origin::body::Body),
+    /// Whatever the router answered.
+    Page(axum::body::Body),
+}
+
+impl HttpBody for AnyBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        match self.get_mut() {
+            AnyBody::Media(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            AnyBody::Page(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            AnyBody::Media(body) => body.is_end_stream(),
+            AnyBody::Page(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            AnyBody::Media(body) => body.size_hint(),
+            AnyBody::Page(body) => body.size_hint(),
+        }
+    }
+}

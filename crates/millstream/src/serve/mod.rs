@@ -1,0 +1,190 @@
+//! `millstream serve`: binds, tells where, runs until told to stop, and stops in order.
+//!
+//! - [`http`]: the HTTP server.
+//! - [`operations`]: `/healthz`, `/readyz`, `/metrics`.
+
+mod http;
+mod operations;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use millstream_access::StreamKey;
+use millstream_control::api::{self, ApiState};
+use millstream_control::documents::Documents;
+use millstream_control::registry::Registry;
+use millstream_ingest::listener::{self, Listener};
+use millstream_media::time::Clock;
+use millstream_origin::origin::Origin;
+use millstream_telemetry::{Metrics, log};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::channel::runtime::{Runtime, Surroundings};
+use crate::clock::SystemClock;
+use crate::config::{Config, Loaded, LogFormat};
+use crate::{assets, demo};
+
+/// Runs the server until SIGTERM or SIGINT. With a key, it feeds the demo's channel.
+///
+/// # Errors
+/// If it cannot start; each error names the cause and the mend.
+pub fn run(loaded: Loaded, demo_key: Option<StreamKey>) -> Result<()> {
+    let format = match loaded.config.log.format {
+        LogFormat::Text => log::Format::Text,
+        LogFormat::Json => log::Format::Json,
+    };
+    log::init(&loaded.config.log.level, format)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
+    runtime.block_on(serve(loaded.config, demo_key))
+}
+
+async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let metrics = Metrics::new();
+    let drain = Duration::from_millis(config.server.drain_seconds.millis().into());
+    std::fs::create_dir_all(&config.server.data_dir).with_context(|| {
+        format!("the data folder {} cannot be made; choose another with --data-dir", config.server.data_dir.display())
+    })?;
+    let documents = Documents::local(&config.store_folder())?;
+    let registry = Registry::open(documents, config.channel.clone(), Arc::clone(&clock)).await?;
+    let origin = Arc::new(Origin::new(Arc::clone(&clock)));
+    let worker = worker_path(&config)?;
+    let surroundings = Surroundings {
+        registry: Arc::clone(&registry),
+        origin: Arc::clone(&origin),
+        clock: Arc::clone(&clock),
+        metrics: metrics.clone(),
+        worker,
+    };
+    let (runtime, gate) = Runtime::new(surroundings);
+
+    let http_address =
+        config.server.http.get().context("server.http is off; give an address such as 127.0.0.1:8080")?;
+    let http = TcpListener::bind(http_address).await.with_context(|| bind_help("HTTP", "--http", http_address))?;
+    let mut listening = BTreeMap::from([("http".to_owned(), http.local_addr()?.to_string())]);
+    let rtmp = match config.ingest.rtmp.get() {
+        Some(address) => {
+            let limits = listener::Config {
+                max_connections: config.limits.rtmp_connections as usize,
+                max_connections_per_address: config.limits.rtmp_connections_per_address as usize,
+                ..listener::Config::default()
+            };
+            let bound = Listener::bind(address, limits, gate, Arc::clone(&clock)).await;
+            let listener = bound.with_context(|| bind_help("RTMP", "--rtmp", address))?;
+            listening.insert("rtmp".to_owned(), listener.local_addr()?.to_string());
+            Some(listener)
+        }
+        None => None,
+    };
+
+    let (stop, stopping) = watch::channel(false);
+    let (stop_http, http_stopping) = watch::channel(false);
+    let state = ApiState {
+        registry,
+        clock: Arc::clone(&clock),
+        started: clock.mono(),
+        listening: listening.clone(),
+        hosts: config.server.hosts.clone(),
+    };
+    let router = api::router(state).merge(assets::router()).merge(operations::router(
+        metrics.clone(),
+        clock.as_ref(),
+        stopping.clone(),
+    ));
+    let rooms = http::Rooms { origin, router, metrics: metrics.http(), clock: Arc::clone(&clock) };
+    let limits =
+        http::Limits { connections: config.limits.http_connections as usize, drain, ..http::Limits::default() };
+
+    let channels = tokio::spawn(runtime.run(stopping.clone()));
+    let ingest = rtmp.map(|listener| {
+        let mut stopping = stopping.clone();
+        tokio::spawn(listener.run(async move {
+            let _ = stopping.wait_for(|stop| *stop).await;
+        }))
+    });
+    let web = tokio::spawn(http::run(http, rooms, limits, metrics.server(), http_stopping));
+    announce(&config.server.data_dir, &listening)?;
+    let source = demo_key.map(|key| {
+        let rtmp = listening.get("rtmp").cloned().unwrap_or_default();
+        let http = listening.get("http").cloned().unwrap_or_default();
+        println!("Open http://{http}/watch/{} to watch, http://{http}/ for the console. Ctrl-C ends.", demo::CHANNEL);
+        tokio::spawn(demo::run_source(format!("rtmp://{rtmp}/live/{}", key.expose()), stopping.clone()))
+    });
+
+    let ended = match source {
+        Some(source) => tokio::select! {
+            signal = wait_for_signal() => signal,
+            // Without its source the demo is nothing: its error is the program's.
+            result = source => result.context("the demo's test source panicked")?.map(|()| "source ended"),
+        },
+        None => wait_for_signal().await,
+    };
+    let reason = match &ended {
+        Ok(reason) => *reason,
+        Err(_) => "an error",
+    };
+    tracing::info!(reason, "stopping: contributions end, channels put out what they have");
+    stop.send_replace(true);
+    if let Some(ingest) = ingest
+        && tokio::time::timeout(drain, ingest).await.is_err()
+    {
+        tracing::warn!("contributions did not end within server.drain_seconds");
+    }
+    if tokio::time::timeout(drain, channels).await.is_err() {
+        tracing::warn!("channels did not end within server.drain_seconds");
+    }
+    stop_http.send_replace(true);
+    if tokio::time::timeout(drain + Duration::from_secs(1), web).await.is_err() {
+        tracing::warn!("answers were not all sent within server.drain_seconds");
+    }
+    let _ = std::fs::remove_file(config.server.data_dir.join(LISTENING_FILE));
+    tracing::info!("stopped");
+    ended.map(|_| ())
+}
+
+/// The encode worker: as configured, or beside this program.
+fn worker_path(config: &Config) -> Result<PathBuf> {
+    if !config.encode.worker.as_os_str().is_empty() {
+        return Ok(config.encode.worker.clone());
+    }
+    let own = std::env::current_exe().context("this program's own path is unknown; set encode.worker")?;
+    let Some(folder) = own.parent() else { bail!("this program lies in no folder; set encode.worker") };
+    Ok(folder.join("millstream-encoder"))
+}
+
+fn bind_help(what: &str, flag: &str, address: SocketAddr) -> String {
+    format!("{what} cannot listen on {address}; end the program that does, or choose another address with {flag}")
+}
+
+const LISTENING_FILE: &str = "listening.json";
+
+/// Says where the server listens: one line on standard error, and `listening.json` in the data folder, whole or not at
+/// all.
+fn announce(data_dir: &Path, listening: &BTreeMap<String, String>) -> Result<()> {
+    let words: Vec<String> = listening.iter().map(|(name, address)| format!("{name}={address}")).collect();
+    let path = data_dir.join(LISTENING_FILE);
+    let temporary = data_dir.join(format!("{LISTENING_FILE}.new"));
+    std::fs::write(&temporary, serde_json::to_vec(listening)?)
+        .and_then(|()| std::fs::rename(&temporary, &path))
+        .with_context(|| format!("{} cannot be written; check the folder's permissions", path.display()))?;
+    eprintln!("listening {}", words.join(" "));
+    Ok(())
+}
+
+async fn wait_for_signal() -> Result<&'static str> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be awaited")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be awaited")?;
+    Ok(tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    })
+}
