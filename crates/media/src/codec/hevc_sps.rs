@@ -130,33 +130,54 @@ fn skip_scaling_lists(r: &mut BitReader<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Passes over the short-term reference picture sets (7.3.7), whose sizes depend on one another.
+/// Most pictures in a short-term set (sps_max_dec_pic_buffering_minus1 is at most 15, for either direction).
+const MAX_SHORT_TERM: usize = 32;
+
+/// Passes over the short-term reference picture sets (7.3.7, 7.4.8). Each may be told by its difference from the one
+/// before, so what they hold must be followed to know how long they are.
 fn skip_short_term_sets(r: &mut BitReader<'_>) -> Result<(), Error> {
     let count = r.ue_max("num_short_term_ref_pic_sets", 64)?;
-    let mut previous = 0;
+    let mut set = Vec::new();
     for i in 0..count {
-        if i > 0 && r.flag()? {
-            r.skip(1)?; // delta_rps_sign
-            r.ue()?; // abs_delta_rps_minus1
-            let mut kept = 0;
-            for _ in 0..=previous {
-                // used_by_curr_pic_flag, and use_delta_flag where that is 0
-                if r.flag()? || r.flag()? {
-                    kept += 1;
-                }
-            }
-            previous = kept;
-        } else {
-            let negative = r.ue_max("num_negative_pics", 16)?;
-            let positive = r.ue_max("num_positive_pics", 16)?;
-            for _ in 0..negative + positive {
-                r.ue()?;
-                r.skip(1)?;
-            }
-            previous = negative + positive;
+        set = if i > 0 && r.flag()? { predicted_set(r, &set)? } else { explicit_set(r)? };
+        if set.len() > MAX_SHORT_TERM {
+            return Err(Error::Invalid { field: "short-term reference pictures", value: set.len() as u64 });
         }
     }
     Ok(())
+}
+
+/// Distances in picture order count, the past from near to far, then the future from near to far.
+fn explicit_set(r: &mut BitReader<'_>) -> Result<Vec<i64>, Error> {
+    let negative = r.ue_max("num_negative_pics", 16)?;
+    let positive = r.ue_max("num_positive_pics", 16)?;
+    let mut set = Vec::new();
+    for (pictures, direction) in [(negative, -1), (positive, 1)] {
+        let mut distance = 0;
+        for _ in 0..pictures {
+            distance += direction * (i64::from(r.ue()?) + 1);
+            set.push(distance);
+            r.skip(1)?; // used_by_curr_pic_flag
+        }
+    }
+    Ok(set)
+}
+
+/// The set before, moved by a distance; pictures may be left out, and the one it was told of may be added.
+fn predicted_set(r: &mut BitReader<'_>, before: &[i64]) -> Result<Vec<i64>, Error> {
+    let backwards = r.flag()?;
+    let distance = i64::from(r.ue()?) + 1;
+    let moved_by = if backwards { -distance } else { distance };
+    let mut set = Vec::new();
+    for picture in before.iter().copied().chain([0]) {
+        // used_by_curr_pic_flag, and use_delta_flag where that is 0
+        let stays = r.flag()? || r.flag()?;
+        if stays && picture + moved_by != 0 {
+            set.push(picture + moved_by);
+        }
+    }
+    set.sort_unstable_by_key(|&p| (p > 0, p.abs()));
+    Ok(set)
 }
 
 fn vui(r: &mut BitReader<'_>) -> Result<PictureInfo, Error> {
@@ -183,4 +204,40 @@ fn vui(r: &mut BitReader<'_>) -> Result<PictureInfo, Error> {
         picture.frame_rate = FrameRate::new(time_scale, units_in_tick);
     }
     Ok(picture)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bits as a text of 0 and 1; spaces are passed over.
+    fn bits(text: &str) -> Vec<u8> {
+        let ones: Vec<u8> = text.bytes().filter(|b| *b != b' ').map(|b| b - b'0').collect();
+        ones.chunks(8).map(|c| c.iter().enumerate().fold(0, |n, (i, b)| n | b << (7 - i))).collect()
+    }
+
+    /// Hardware encoders tell a set by the one before it: it must be followed, or the VUI behind it is misread.
+    #[test]
+    fn predicted_reference_sets_are_followed() {
+        for (name, sets) in [
+            // ue: 1 = 0, 010 = 1, 011 = 2, 00100 = 3.
+            ("none", "1"),
+            // One set: one picture back.
+            ("explicit", "010  010 1  1 1"),
+            // Second set: the first moved by -1, both pictures kept (one of them by use_delta_flag): two pictures.
+            // Third set, from the second: three flags.
+            ("predicted", "00100  010 1 1 1  1 1 1  1 01  1 1 1  1 1 1"),
+            // The first set moved by +1 falls on the picture itself, which is none: one picture (the one ahead).
+            ("onto itself", "00100  010 1 1 1  1 0 1  1 1  1 1 1  1 1"),
+            // use_delta_flag 0 leaves a picture out.
+            ("left out", "00100  010 1 1 1  1 1 1  00 1  1 1 1  1 1"),
+        ] {
+            let mut r = [sets, "10110011100011110000"].concat();
+            r.retain(|c| c != ' ');
+            let bytes = bits(&r);
+            let reader = &mut BitReader::new(&bytes, "test");
+            skip_short_term_sets(reader).unwrap();
+            assert_eq!(reader.bits(20), Ok(0b1011_0011_1000_1111_0000), "{name}");
+        }
+    }
 }

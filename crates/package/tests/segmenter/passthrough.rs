@@ -115,6 +115,15 @@ fn cuts_at_random_access_points_in_both_tracks() {
     assert!(bench.video.warnings.is_empty() && bench.audio.warnings.is_empty());
 }
 
+/// "At or after" to the tick: audio that starts a fraction of a tick before the video's cut stays in the segment before.
+#[test]
+fn audio_just_before_a_cut_stays_before_it() {
+    let mut bench = Bench::new(segmenter());
+    bench.video([sample(START, 0, true), sample(START + 180_001, 0, true), sample(START + 190_000, 0, false)]);
+    bench.audio([AUDIO_START, AUDIO_START + 96_000, AUDIO_START + 96_001].map(|dts| sample(dts, 0, true))).flush();
+    assert_eq!(bench.audio.boundaries()[1], (701, AUDIO_START + 96_001, 1));
+}
+
 /// Timestamps rounded to milliseconds, as RTMP has them, do not double the segments' length.
 #[test]
 fn a_random_access_point_just_before_the_target_is_taken() {
