@@ -10,13 +10,21 @@ use crate::segment::{Segment, State, nanos, rescale};
 use crate::window::Window;
 
 impl Window {
-    /// Takes the next chunk of a segment. A rendition's first chunk of a segment gives up whatever it left unfinished
+    /// Takes the next chunk of a segment: the one after the last, from 0 but for the session's first segment, which may
+    /// be joined at any part. Look-ups count from its first chunk. A rendition's first chunk of a segment gives up whatever it left unfinished
     /// before: those numbers become gaps.
     pub fn push_chunk(&mut self, rendition: &RenditionName, chunk: Chunk, now: MonoTime) -> Result<(), Error> {
         let number = chunk.segment;
         let track = self.check_open(rendition, number)?;
-        let due = self.slot(rendition, number).map_or(0, |s| s.chunks.len());
-        let expected = u32::try_from(due).unwrap_or(u32::MAX);
+        let held: &[Chunk] = self.slot(rendition, number).map_or(&[], |s| &s.chunks);
+        let is_first = held.is_empty();
+        let due = u32::try_from(held.len()).unwrap_or(u32::MAX);
+        let expected = match held.first() {
+            Some(first) => first.part.saturating_add(due),
+            // Who joins in the middle of a segment begins with a later part (STANDARDS 5.7).
+            None if self.session().is_some_and(|s| s.first == Some(number)) => chunk.part,
+            None => 0,
+        };
         if chunk.part != expected {
             return Err(Error::PartOutOfOrder {
                 rendition: rendition.clone(),
@@ -25,12 +33,12 @@ impl Window {
                 expected,
             });
         }
-        if expected >= self.config.max_parts {
+        if due >= self.config.max_parts {
             return Err(Error::TooManyParts { rendition: rendition.clone(), segment: number });
         }
         let len = chunk.bytes.len() as u64;
         self.make_room(len)?;
-        if expected == 0 {
+        if is_first {
             self.fill_gaps(&track, number, Some(chunk.start), now);
         }
         let row = self.rows.entry(rendition.clone()).or_default();

@@ -51,7 +51,7 @@ fn a_settled_segment_takes_nothing_more() {
 fn chunks_come_in_order_and_in_number() {
     let mut feed = Feed::new(Config { max_parts: 2, ..Config::default() }, epoch_locked(), vec![video("v", 1)]);
     let (v, now) = (name("v"), feed.now);
-    let refused = feed.window.push_chunk(&v, chunk(FIRST, 1, 10), now);
+    let refused = feed.window.push_chunk(&v, chunk(FIRST + 1, 1, 10), now);
     assert!(matches!(refused, Err(Error::PartOutOfOrder { part: 1, expected: 0, .. })));
     assert!(matches!(feed.window.end_segment(&v, end(FIRST), now), Err(Error::Empty { .. })));
     feed.window.push_chunk(&v, chunk(FIRST, 0, 10), now).unwrap();
@@ -63,6 +63,20 @@ fn chunks_come_in_order_and_in_number() {
     feed.window.end_segment(&v, end(FIRST), now).unwrap();
     assert_eq!(feed.window.segment(&v, FIRST).map(|s| (s.bytes, s.chunks.len())), Some((20, 2)));
     assert!(feed.window.open_segment(&v).is_none());
+}
+
+/// STANDARDS 5.7: who joins in the middle sends a short first segment under the right number.
+#[test]
+fn the_first_segment_of_a_session_may_be_joined_at_any_part() {
+    let mut feed = Feed::new(Config::default(), epoch_locked(), vec![video("v", 1)]);
+    let (v, now) = (name("v"), feed.now);
+    feed.window.push_chunk(&v, chunk(FIRST, 2, 10), now).unwrap();
+    let skipped = feed.window.push_chunk(&v, chunk(FIRST, 4, 10), now);
+    assert!(matches!(skipped, Err(Error::PartOutOfOrder { part: 4, expected: 3, .. })));
+    feed.window.push_chunk(&v, chunk(FIRST, 3, 10), now).unwrap();
+    feed.window.end_segment(&v, end(FIRST), now).unwrap();
+    assert_eq!(feed.window.segment(&v, FIRST).map(|s| s.chunks.len()), Some(2));
+    assert!(feed.window.part(&v, FIRST, 1).is_some());
 }
 
 /// STANDARDS 1.7: the target never changes; a segment too long for it is not listed, and may be once a session with a
