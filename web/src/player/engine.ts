@@ -1,0 +1,29 @@
+// What the player needs from the thing that reads a playlist: hls.js, or the browser itself.
+
+import type { Level } from "./format";
+
+export interface EngineEvents {
+  /** It gave up on this source; words for the console of a developer, and the HTTP status if there was one. */
+  failed(reason: string, status: number | null): void;
+  /** The playlist was complete at its first reading: an old session's, not the one that is on the air. */
+  complete(): void;
+  /** Levels, or the level that is playing, changed. */
+  changed(): void;
+}
+
+export interface Engine {
+  /** Lowest bit rate first; empty where the browser does not tell. */
+  levels(): Level[];
+  /** Index of the level on the screen, -1 if unknown. */
+  current(): number;
+  /** Index of the level the viewer chose, -1 for automatic. */
+  selected(): number;
+  select(index: number): void;
+  /** Programme date-time of the playhead. */
+  playingDate(): Date | null;
+  /** Where the playhead is to be for live, in seconds; `null` if unknown. */
+  livePosition(): number | null;
+  /** The playlist says that nothing will follow. */
+  finished(): boolean;
+  destroy(): void;
+}

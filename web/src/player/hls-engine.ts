@@ -1,0 +1,131 @@
+// hls.js as an engine. The module is loaded only when there is something to play.
+
+import Hls, { type ErrorData, type Level as HlsLevel } from "hls.js";
+import type { Engine, EngineEvents } from "./engine";
+import type { Level } from "./format";
+
+/** Where the last throughput estimate is kept, so that a reload does not begin at the lowest quality. */
+const ESTIMATE_KEY = "millstream.bits-per-second";
+const MEDIA_RECOVERIES = 2;
+const MEDIA_RECOVERY_WINDOW_MS = 30_000;
+
+export function hlsSupported(): boolean {
+  return Hls.isSupported();
+}
+
+function rememberedEstimate(): number {
+  try {
+    const value = Number(sessionStorage.getItem(ESTIMATE_KEY));
+    return value > 100_000 && value < 1e9 ? value : 2_000_000;
+  } catch {
+    return 2_000_000;
+  }
+}
+
+export class HlsEngine implements Engine {
+  private readonly hls: Hls;
+  private readonly recoveries: number[] = [];
+  private everLive = false;
+
+  constructor(
+    video: HTMLVideoElement,
+    url: string,
+    private readonly events: EngineEvents,
+  ) {
+    this.hls = new Hls({
+      // CMAF needs no transmuxing: the main thread only reads boxes.
+      enableWorker: false,
+      capLevelToPlayerSize: true,
+      abrEwmaDefaultEstimate: rememberedEstimate(),
+      backBufferLength: 30,
+      maxBufferLength: 20,
+      // Falls back towards live after a stall, slowly enough not to be heard.
+      maxLiveSyncPlaybackRate: 1.05,
+      manifestLoadPolicy: {
+        default: {
+          maxTimeToFirstByteMs: 8000,
+          maxLoadTimeMs: 10_000,
+          timeoutRetry: null,
+          // This page tries again itself, knowing what the server says of the channel.
+          errorRetry: null,
+        },
+      },
+      playlistLoadPolicy: {
+        default: {
+          maxTimeToFirstByteMs: 8000,
+          maxLoadTimeMs: 10_000,
+          timeoutRetry: { maxNumRetry: 2, retryDelayMs: 0, maxRetryDelayMs: 0 },
+          errorRetry: { maxNumRetry: 6, retryDelayMs: 500, maxRetryDelayMs: 2000, backoff: "linear" },
+        },
+      },
+    });
+    const hls = this.hls;
+    hls.on(Hls.Events.ERROR, (_, data) => this.onError(data));
+    hls.on(Hls.Events.MANIFEST_PARSED, () => this.events.changed());
+    hls.on(Hls.Events.LEVEL_SWITCHED, () => this.events.changed());
+    hls.on(Hls.Events.LEVEL_LOADED, (_, data) => {
+      if (data.details.live) this.everLive = true;
+      else if (!this.everLive) this.events.complete();
+    });
+    hls.loadSource(url);
+    hls.attachMedia(video);
+  }
+
+  levels(): Level[] {
+    return this.hls.levels.map((l: HlsLevel) => ({
+      height: l.height || 0,
+      frameRate: l.frameRate || 0,
+      bitRate: l.bitrate || 0,
+    }));
+  }
+
+  current(): number {
+    return this.hls.currentLevel;
+  }
+
+  selected(): number {
+    return this.hls.autoLevelEnabled ? -1 : this.hls.nextLevel;
+  }
+
+  select(index: number): void {
+    this.hls.nextLevel = index;
+  }
+
+  playingDate(): Date | null {
+    return this.hls.playingDate;
+  }
+
+  livePosition(): number | null {
+    return this.hls.liveSyncPosition;
+  }
+
+  finished(): boolean {
+    return this.everLive && this.hls.latestLevelDetails?.live === false;
+  }
+
+  destroy(): void {
+    try {
+      const estimate = this.hls.bandwidthEstimate;
+      if (Number.isFinite(estimate)) sessionStorage.setItem(ESTIMATE_KEY, String(Math.round(estimate)));
+    } catch {
+      // No storage: the next start begins with the default.
+    }
+    this.hls.destroy();
+  }
+
+  private onError(data: ErrorData): void {
+    if (!data.fatal) return;
+    const now = performance.now();
+    if (data.type === Hls.ErrorTypes.MEDIA_ERROR) {
+      while (this.recoveries.length > 0 && now - (this.recoveries[0] ?? 0) > MEDIA_RECOVERY_WINDOW_MS) {
+        this.recoveries.shift();
+      }
+      if (this.recoveries.length < MEDIA_RECOVERIES) {
+        this.recoveries.push(now);
+        this.hls.recoverMediaError();
+        return;
+      }
+    }
+    this.events.failed(data.details, data.response?.code || null);
+  }
+}

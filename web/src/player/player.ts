@@ -1,0 +1,488 @@
+// The player: one channel in one element. It joins the channel's status, the media and the controls, and
+// holds no rule of its own about what is shown when (session.ts) or how a source is tried again (source.ts).
+
+import "./player.css";
+import { latency, ServerClock } from "./clock";
+import { Controls, type Facts } from "./controls";
+import { el, icon, setAttribute, setText } from "./dom";
+import type { Engine, EngineEvents } from "./engine";
+import { type Level, levelNames } from "./format";
+import { type Command, command } from "./keyboard";
+import { attached, newSession, reload, type Session, stateOf, step, type View, view } from "./session";
+import { Source } from "./source";
+import { StatusPoller } from "./status";
+import { loadVolume, saveVolume } from "./volume";
+import { card, RECONNECTING_NOTICE, SHORTCUTS } from "./words";
+
+export interface PlayerOptions {
+  channel: string;
+  /** Play by itself when the channel is on the air. Without it the media is not even asked for before a click. */
+  autoplay: boolean;
+  /** Begin without sound; otherwise as the viewer left it, and without sound only where the browser insists. */
+  muted: boolean;
+  /** Whose keys are commands: the whole page's, the focused player's, or nobody's. */
+  keys: "page" | "focused" | "none";
+  /** Told when what is shown changes, and the channel's title with it. */
+  onChange?: (view: View, title: string) => void;
+}
+
+/** What tests and a developer's console may read. */
+export interface PlayerFigures {
+  state: View;
+  serverState: string | null;
+  media: string;
+  /** Seconds behind the camera's clock, `null` if unknown. */
+  latency: number | null;
+  stalls: number;
+  stalledSeconds: number;
+  /** Index of the level on the screen, -1 if unknown. */
+  level: number;
+  levels: (Level & { name: string })[];
+  playedSeconds: number;
+  droppedFrames: number;
+  /** The last failure, mended or not; empty if there was none. */
+  error: string;
+}
+
+const TICK_MS = 500;
+const HIDE_CONTROLS_MS = 3000;
+const SKIP_SECONDS = 5;
+/** Further than this from the live position, "go live" is offered. */
+const AT_LIVE_SECONDS = 4;
+/** An ended source is asked again no more often than this. */
+const RELOAD_MS = 1500;
+
+let engineModule: Promise<typeof import("./hls-engine")> | undefined;
+
+/** Fetches the playlist reader early, so that it is there when the channel goes on the air. */
+export function preloadEngine(): Promise<typeof import("./hls-engine")> {
+  engineModule ??= import("./hls-engine").catch((error: unknown) => {
+    engineModule = undefined;
+    throw error;
+  });
+  return engineModule;
+}
+
+async function makeEngine(video: HTMLVideoElement, url: string, events: EngineEvents): Promise<Engine> {
+  if (!("MediaSource" in window) && !("ManagedMediaSource" in window)) {
+    const { NativeEngine, nativeSupported } = await import("./native-engine");
+    if (nativeSupported(video)) return new NativeEngine(video, url, events);
+  }
+  const { HlsEngine, hlsSupported } = await preloadEngine();
+  if (hlsSupported()) return new HlsEngine(video, url, events);
+  throw new Error("this browser can play neither HLS nor Media Source");
+}
+
+export class Player {
+  readonly video = el("video", {
+    playsinline: true,
+    preload: "auto",
+    disableremoteplayback: true,
+    tabindex: -1,
+  });
+  private readonly root: HTMLElement;
+  private readonly label = el("p", { class: "card-label" });
+  private readonly title = el("h2", { class: "card-title" });
+  private readonly text = el("p", { class: "card-text" });
+  private readonly card: HTMLElement;
+  private readonly notice = el("p", { class: "notice", role: "status" });
+  private readonly spinner = el("div", { class: "spinner", "aria-hidden": "true" });
+  private readonly bigPlay: HTMLButtonElement;
+  private readonly unmute: HTMLButtonElement;
+  private readonly help: HTMLDialogElement;
+  private readonly controls: Controls;
+  private readonly source: Source;
+  private readonly poller: StatusPoller;
+  private readonly clock = new ServerClock();
+  private readonly ticker: ReturnType<typeof setInterval>;
+  private readonly listeners = new AbortController();
+  private session: Session = newSession(performance.now());
+  private shownKey = "";
+  private reloadedAt = Number.NEGATIVE_INFINITY;
+  /** The viewer asked for the media, by autoplay or by a click. */
+  private wanted: boolean;
+  /** Muted because the browser allows no sound without a click. */
+  private mutedByBrowser = false;
+  private hideTimer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    container: HTMLElement,
+    private readonly options: PlayerOptions,
+  ) {
+    this.wanted = options.autoplay;
+    const { signal } = this.listeners;
+    const volume = loadVolume();
+    this.video.volume = volume.level;
+    this.video.muted = options.muted || volume.muted;
+    this.card = el(
+      "div",
+      { class: "card", role: "status" },
+      el("div", { class: "card-body" }, this.label, this.title, this.text),
+    );
+    this.bigPlay = el("button", { type: "button", class: "big-play", "aria-label": "Play" }, icon("play"));
+    this.bigPlay.addEventListener("click", () => this.togglePlay());
+    this.unmute = el("button", { type: "button", class: "unmute" }, icon("muted"), "Turn the sound on");
+    this.unmute.addEventListener("click", () => this.setMuted(false));
+    this.help = this.makeHelp();
+    this.controls = new Controls({
+      togglePlay: () => this.togglePlay(),
+      toggleMute: () => this.setMuted(!this.video.muted),
+      setVolume: (level) => this.setVolume(level),
+      goLive: () => this.goLive(),
+      toggleCaptions: () => this.toggleCaptions(),
+      selectLevel: (index) => {
+        this.source.current()?.select(index);
+        this.render();
+      },
+      togglePip: () => void this.togglePip(),
+      toggleFullscreen: () => void this.toggleFullscreen(),
+    });
+    this.root = el(
+      "div",
+      { class: "player", role: "region", "aria-label": `Player: ${options.channel}`, tabindex: -1 },
+      this.video,
+      this.card,
+      this.spinner,
+      this.bigPlay,
+      this.unmute,
+      this.notice,
+      this.controls.root,
+      this.controls.menu,
+      this.help,
+    );
+    container.replaceChildren(this.root);
+
+    const base = `/live/${encodeURIComponent(options.channel)}`;
+    this.source = new Source(
+      this.video,
+      (events) => makeEngine(this.video, `${base}/index.m3u8`, events),
+      () => void this.play(),
+      {
+        media: (media) => this.onEvent({ kind: "media", media }),
+        changed: () => this.render(),
+      },
+    );
+    this.poller = new StatusPoller(`${base}/status.json`, (answer) =>
+      this.onEvent({ kind: "answer", answer }),
+    );
+    this.ticker = setInterval(() => this.tick(), TICK_MS);
+
+    for (const name of [
+      "volumechange",
+      "enterpictureinpicture",
+      "leavepictureinpicture",
+      "playing",
+      "pause",
+    ]) {
+      this.video.addEventListener(name, () => this.render(), { signal });
+    }
+    this.video.textTracks.addEventListener("addtrack", () => this.render(), { signal });
+    this.video.addEventListener("click", () => this.onVideoClick(), { signal });
+    this.video.addEventListener("dblclick", () => void this.toggleFullscreen(), { signal });
+    document.addEventListener("fullscreenchange", () => this.render(), { signal });
+    for (const name of ["pointermove", "pointerdown", "focusin", "keydown"]) {
+      this.root.addEventListener(name, () => this.wake(), { signal });
+    }
+    this.root.addEventListener("pointerleave", () => this.sleepSoon(600), { signal });
+    if (options.keys !== "none") {
+      const target = options.keys === "page" ? document : this.root;
+      target.addEventListener("keydown", (event) => this.onKey(event as KeyboardEvent), { signal });
+    }
+    this.render();
+    this.wake();
+  }
+
+  destroy(): void {
+    clearInterval(this.ticker);
+    clearTimeout(this.hideTimer);
+    this.listeners.abort();
+    this.poller.close();
+    this.source.destroy();
+    this.controls.destroy();
+    this.clock.close();
+    this.root.remove();
+  }
+
+  figures(): PlayerFigures {
+    const engine = this.source.current();
+    const levels = engine?.levels() ?? [];
+    const names = levelNames(levels);
+    return {
+      state: view(this.session, performance.now()),
+      serverState: stateOf(this.session),
+      media: this.source.media,
+      latency: this.latency(),
+      stalls: this.source.meter.stalls,
+      stalledSeconds: this.source.meter.stalledSeconds,
+      level: engine?.current() ?? -1,
+      levels: levels.map((level, i) => ({ ...level, name: names[i] ?? "" })),
+      playedSeconds: this.source.meter.playedSeconds,
+      droppedFrames: this.video.getVideoPlaybackQuality?.().droppedVideoFrames ?? 0,
+      error: this.source.lastError,
+    };
+  }
+
+  // What happens
+
+  private onEvent(event: Parameters<typeof step>[1]): void {
+    const now = performance.now();
+    this.session = step(this.session, event, now);
+    // The end of the media is news that the status may not have told yet.
+    if (event.kind === "media" && event.media === "ended") this.poller.soon();
+    if (event.kind === "answer" && reload(this.session) && now - this.reloadedAt > RELOAD_MS) {
+      this.reloadedAt = now;
+      this.source.reload();
+    }
+    this.tick();
+  }
+
+  private tick(): void {
+    const now = performance.now();
+    const should = this.wanted && attached(this.session, now);
+    if (should && this.source.media === "detached") {
+      this.reloadedAt = now;
+      this.source.attach(true);
+    } else if (!should && this.source.media !== "detached") {
+      this.source.detach();
+    }
+    this.render();
+  }
+
+  // What the viewer does
+
+  private async play(): Promise<void> {
+    try {
+      await this.video.play();
+    } catch (error) {
+      if (!(error instanceof DOMException) || error.name !== "NotAllowedError" || this.video.muted) return;
+      this.mutedByBrowser = true;
+      this.video.muted = true;
+      await this.video.play().catch(() => undefined);
+    }
+    this.render();
+  }
+
+  private togglePlay(): void {
+    if (!this.wanted) {
+      this.wanted = true;
+      this.tick();
+    } else if (this.video.paused) {
+      void this.play();
+    } else {
+      this.video.pause();
+    }
+  }
+
+  private onVideoClick(): void {
+    // A finger's first touch only brings the controls.
+    if (matchMedia("(pointer: coarse)").matches && this.wanted) return;
+    this.togglePlay();
+  }
+
+  private setMuted(muted: boolean): void {
+    this.mutedByBrowser = false;
+    this.video.muted = muted;
+    if (!muted && this.video.volume === 0) this.video.volume = 0.5;
+    this.keepVolume();
+  }
+
+  private setVolume(level: number): void {
+    this.mutedByBrowser = false;
+    this.video.volume = Math.min(1, Math.max(0, level));
+    this.video.muted = level <= 0;
+    this.keepVolume();
+  }
+
+  private keepVolume(): void {
+    saveVolume({ level: this.video.volume, muted: this.video.muted });
+  }
+
+  private goLive(): void {
+    const position = this.source.current()?.livePosition() ?? null;
+    if (position !== null && position > this.video.currentTime) this.video.currentTime = position;
+    if (this.video.paused) void this.play();
+  }
+
+  private skip(seconds: number): void {
+    const { seekable, currentTime } = this.video;
+    if (seekable.length === 0) return;
+    const last = this.source.current()?.livePosition() ?? seekable.end(seekable.length - 1);
+    const target = Math.min(last, Math.max(seekable.start(0), currentTime + seconds));
+    if (seconds < 0 || target > currentTime) this.video.currentTime = target;
+  }
+
+  private captionTrack(): TextTrack | undefined {
+    return [...this.video.textTracks].find((t) => t.kind === "subtitles" || t.kind === "captions");
+  }
+
+  private toggleCaptions(): void {
+    const track = this.captionTrack();
+    if (track) track.mode = track.mode === "showing" ? "disabled" : "showing";
+    this.render();
+  }
+
+  private async togglePip(): Promise<void> {
+    try {
+      if (document.pictureInPictureElement === this.video) await document.exitPictureInPicture();
+      else if (this.video.readyState > 0) await this.video.requestPictureInPicture();
+    } catch {
+      // Refused by the browser; nothing changes.
+    }
+  }
+
+  private async toggleFullscreen(): Promise<void> {
+    try {
+      if (document.fullscreenElement !== null) await document.exitFullscreen();
+      else if (this.root.requestFullscreen) await this.root.requestFullscreen();
+      // iPhones can only show the bare video.
+      else
+        (this.video as HTMLVideoElement & { webkitEnterFullscreen?: () => void }).webkitEnterFullscreen?.();
+    } catch {
+      // Refused by the browser; nothing changes.
+    }
+  }
+
+  private makeHelp(): HTMLDialogElement {
+    const close = el("button", { type: "button", class: "control", "aria-label": "Close" }, icon("close"));
+    const list = el("dl", {});
+    for (const [keys, what] of SHORTCUTS) list.append(el("dt", {}, keys), el("dd", {}, what));
+    const dialog = el("dialog", { class: "help", "aria-label": "Keyboard shortcuts" });
+    dialog.append(el("div", { class: "help-head" }, el("h2", {}, "Keyboard"), close), list);
+    close.addEventListener("click", () => dialog.close());
+    dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+    return dialog;
+  }
+
+  showHelp(): void {
+    if (this.help.open) this.help.close();
+    else this.help.showModal();
+  }
+
+  private onKey(event: KeyboardEvent): void {
+    const target = event.target as HTMLElement;
+    if (target.closest("input:not([type=range]), textarea, select")) return;
+    const what = command(event, target.closest("button, a, input, [role=menu]") !== null);
+    if (what === null || (this.help.open && what !== "help")) return;
+    event.preventDefault();
+    this.obey(what);
+  }
+
+  private obey(what: Command): void {
+    switch (what) {
+      case "play":
+        return this.togglePlay();
+      case "mute":
+        return this.setMuted(!this.video.muted);
+      case "fullscreen":
+        return void this.toggleFullscreen();
+      case "pip":
+        return void this.togglePip();
+      case "captions":
+        return this.toggleCaptions();
+      case "live":
+        return this.goLive();
+      case "help":
+        return this.showHelp();
+      case "louder":
+        return this.setVolume((this.video.muted ? 0 : this.video.volume) + 0.1);
+      case "quieter":
+        return this.setVolume((this.video.muted ? 0 : this.video.volume) - 0.1);
+      case "back":
+        return this.skip(-SKIP_SECONDS);
+      case "forward":
+        return this.skip(SKIP_SECONDS);
+    }
+  }
+
+  /** Shows the controls; they go away by themselves while it plays and nobody is at them. */
+  private wake(): void {
+    this.root.dataset.idle = "no";
+    this.sleepSoon(HIDE_CONTROLS_MS);
+  }
+
+  private sleepSoon(ms: number): void {
+    clearTimeout(this.hideTimer);
+    this.hideTimer = setTimeout(() => {
+      const held = this.controls.menuOpen() || this.root.querySelector(".bar :focus-visible") !== null;
+      this.root.dataset.idle = held || this.video.paused ? "no" : "yes";
+    }, ms);
+  }
+
+  // What is shown
+
+  private latency(): number | null {
+    if (!this.video.currentTime) return null;
+    return latency(this.source.current()?.playingDate() ?? null, this.clock.now());
+  }
+
+  private name(): string {
+    const { answer } = this.session;
+    return (answer?.kind === "status" ? answer.status.title : null) ?? this.options.channel;
+  }
+
+  private render(): void {
+    // The constructor's own events come before everything is built.
+    if (this.source === undefined) return;
+    const now = performance.now();
+    const shown = view(this.session, now);
+    const { media } = this.source;
+    const hasPicture = shown === "live" || shown === "reconnecting";
+    const waitsForClick = !this.wanted && ["live", "input_loss"].includes(stateOf(this.session) ?? "");
+    const words = waitsForClick
+      ? { label: "Live", title: this.name(), text: "", busy: false }
+      : card(shown, this.name());
+    this.root.dataset.view = waitsForClick ? "waiting" : shown;
+    this.card.hidden = words === null;
+    if (words !== null) {
+      setText(this.label, words.label);
+      setText(this.title, words.title);
+      setText(this.text, words.text);
+    }
+    this.card.dataset.busy = String(words?.busy === true);
+    this.notice.hidden = shown !== "reconnecting";
+    setText(this.notice, shown === "reconnecting" ? RECONNECTING_NOTICE : "");
+    this.spinner.hidden = !(hasPicture && (media === "stalled" || media === "loading"));
+    this.bigPlay.hidden = !(waitsForClick || (hasPicture && media === "paused"));
+    this.unmute.hidden = !(this.mutedByBrowser && this.video.muted && hasPicture);
+    this.controls.root.hidden = !hasPicture;
+    this.controls.show(this.facts(hasPicture));
+    setAttribute(this.root, "aria-busy", String(media === "loading" || media === "stalled"));
+    this.announce(shown);
+  }
+
+  private facts(onAir: boolean): Facts {
+    const engine = this.source.current();
+    const behind = (engine?.livePosition() ?? this.video.currentTime) - this.video.currentTime;
+    const track = this.captionTrack();
+    return {
+      playing: !this.video.paused,
+      muted: this.video.muted,
+      volume: this.video.volume,
+      latency: this.latency(),
+      atLive: !this.video.paused && behind < AT_LIVE_SECONDS,
+      onAir,
+      levels: engine?.levels() ?? [],
+      current: engine?.current() ?? -1,
+      selected: engine?.selected() ?? -1,
+      captions: track === undefined ? "none" : track.mode === "showing" ? "on" : "off",
+      pip: document.pictureInPictureElement === this.video,
+      fullscreen: document.fullscreenElement !== null,
+    };
+  }
+
+  private announce(shown: View): void {
+    const key = `${shown}\n${this.name()}`;
+    if (key === this.shownKey) return;
+    this.shownKey = key;
+    this.options.onChange?.(shown, this.name());
+  }
+}
+
+/** Puts the figures where tests and a developer's console find them: `window.millstream`. */
+export function exposeFigures(player: Player): void {
+  const figures = {} as PlayerFigures;
+  for (const name of Object.keys(player.figures()) as (keyof PlayerFigures)[]) {
+    Object.defineProperty(figures, name, { enumerable: true, get: () => player.figures()[name] });
+  }
+  Object.defineProperty(window, "millstream", { value: figures, configurable: true });
+}

@@ -1,0 +1,33 @@
+// The watch page: the player, with the channel's title and state below it.
+
+import "../style/base.css";
+import "./watch.css";
+import { channelOf, wishes } from "../player/address";
+import { setText } from "../player/dom";
+import { exposeFigures, Player, preloadEngine } from "../player/player";
+import { stateLine } from "../player/words";
+
+function byId(id: string): HTMLElement {
+  const node = document.getElementById(id);
+  if (node === null) throw new Error(`no #${id} in this page`);
+  return node;
+}
+
+const channel = channelOf(location.pathname);
+const title = byId("title");
+const state = byId("state");
+
+void preloadEngine().catch(() => undefined);
+const player = new Player(byId("player"), {
+  channel,
+  ...wishes(location.search),
+  keys: "page",
+  onChange: (view, name) => {
+    setText(title, name);
+    setText(state, stateLine(view));
+    state.dataset.view = view;
+    document.title = view === "live" || view === "reconnecting" ? `${name} · live` : name;
+  },
+});
+byId("shortcuts").addEventListener("click", () => player.showHelp());
+exposeFigures(player);
