@@ -4,7 +4,7 @@
 //!
 //! - [`time`]: UTC instants, tick scales, the injected [`time::Clock`].
 //! - [`grid`]: the frame grid and the epoch-locked segment grid.
-//! - [`unit`]: contribution access units and encoded samples.
+//! - [`mod@unit`]: contribution access units and encoded samples.
 //! - [`codec`]: codec configurations and their RFC 6381 strings.
 //! - [`track`]: what a rendition is.
 //! - [`segment`]: chunks and segment ends.

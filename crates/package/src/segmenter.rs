@@ -9,6 +9,7 @@
 //! ([`millstream_media::cmaf::MAX_CHUNK_BYTES`]), and refuse a push while [`MAX_QUEUED`] outputs wait to be pulled.
 
 mod assembler;
+mod cutter;
 mod epoch;
 mod passthrough;
 
