@@ -13,7 +13,7 @@ use millstream_media::time::MonoTime;
 pub struct Config {
     /// A backlog up to this is no overload.
     pub threshold: Duration,
-    /// So long the backlog may stay above the threshold without falling.
+    /// So long the backlog may stay above the threshold without being worked off.
     pub patience: Duration,
     /// With a backlog of this much the patience is a third.
     pub urgent: Duration,
@@ -45,7 +45,7 @@ pub enum Decision {
 #[derive(Clone, Copy, Debug)]
 pub struct Overload {
     config: Config,
-    /// Since when the backlog is above the threshold without having fallen, and how large it was then.
+    /// Since when the backlog above the threshold is watched, and how large it was then.
     above: Option<(MonoTime, Duration)>,
     settled_at: MonoTime,
 }
@@ -68,13 +68,14 @@ impl Overload {
             return Decision::Keep;
         }
         let (since, then) = *self.above.get_or_insert((now, backlog));
-        if backlog < then * 4 / 5 {
-            // It is being worked off: watch on from here.
-            self.above = Some((now, backlog));
-            return Decision::Keep;
-        }
         let patience = if backlog >= self.config.urgent { self.config.patience / 3 } else { self.config.patience };
-        if now.since(since) >= patience {
+        let watched = now.since(since);
+        if watched >= patience {
+            // A burst that the machine works off a tenth faster than life is no overload: watch on from here.
+            if then.saturating_sub(backlog) >= watched / 10 {
+                self.above = Some((now, backlog));
+                return Decision::Keep;
+            }
             self.settle(now);
             return Decision::Shed;
         }
@@ -109,6 +110,8 @@ mod tests {
         assert!(sheds(600, |_, _| 0.4).is_empty());
         // A spike that is worked off.
         assert!(sheds(60, |t, _| if (20.0..24.0).contains(&t) { 3.0 - (t - 20.0) } else { 0.3 }).is_empty());
+        // A contribution that stalled brings six seconds at once; the machine has a fifth to spare.
+        assert!(sheds(90, |t, _| if t < 20.0 { 0.3 } else { (6.0 - (t - 20.0) * 0.2).max(0.3) }).is_empty());
         // Short spikes again and again.
         assert!(sheds(60, |t, _| if t % 5.0 < 1.0 { 2.5 } else { 0.3 }).is_empty());
     }

@@ -61,6 +61,8 @@ impl Launch for WorkerProcess {
             .stderr(Stdio::inherit())
             .current_dir("/")
             .env_clear()
+            // SVT-AV1 would otherwise tell about every start.
+            .env("SVT_LOG", "1")
             .kill_on_drop(true);
         // Graphics drivers live where these say.
         for name in ["LD_LIBRARY_PATH", "LIBVA_DRIVERS_PATH", "LIBVA_DRIVER_NAME"] {

@@ -43,7 +43,8 @@ fn main() {
     let picture = format!("testsrc2=size=1280x720:rate=30:duration={SECONDS},noise=alls=12:allf=t");
     let tone = contribution::tone(48_000, f64::from(SECONDS));
     let sources = ["-f", "lavfi", "-i", &picture, "-f", "lavfi", "-i", &tone];
-    let codecs = "-c:v libx264 -preset veryfast -b:v 6M -maxrate 6M -bufsize 6M -g 60 -bf 2 -pix_fmt yuv420p -c:a aac -f flv -";
+    let codecs =
+        "-c:v libx264 -preset veryfast -b:v 6M -maxrate 6M -bufsize 6M -g 60 -bf 2 -pix_fmt yuv420p -c:a aac -f flv -";
     let arguments: Vec<&str> = sources.into_iter().chain(codecs.split(' ')).collect();
     let media = ffmpeg_with(&arguments, &[]);
     std::fs::write(&file, &media).unwrap();
@@ -53,7 +54,8 @@ fn main() {
     for _ in 0..runs {
         ours.push(cpu_of(|| worker(&messages)));
         plain.push(cpu_of(|| command(input, "[0:v]split=3[a][b0][c0];[b0]scale=854:480[b];[c0]scale=640:360[c]")));
-        let chain = "[0:v]split=2[a][b0];[b0]scale=854:480:flags=bilinear,split=2[b][c0];[c0]scale=640:360:flags=bilinear[c]";
+        let chain =
+            "[0:v]split=2[a][b0];[b0]scale=854:480:flags=bilinear,split=2[b][c0];[c0]scale=640:360:flags=bilinear[c]";
         cascaded.push(cpu_of(|| command(input, chain)));
     }
     std::fs::remove_dir_all(&directory).unwrap();
@@ -84,7 +86,8 @@ fn cpu_of(run: impl FnOnce()) -> f64 {
 }
 
 fn command(input: &str, filters: &str) {
-    let mut arguments = vec!["-nostdin", "-loglevel", "error", "-threads", "1", "-i", input, "-filter_complex", filters];
+    let mut arguments =
+        vec!["-nostdin", "-loglevel", "error", "-threads", "1", "-i", input, "-filter_complex", filters];
     let mut rates = Vec::new();
     for (_, _, _, rate) in RENDITIONS {
         rates.push((rate.to_string(), (rate / 10 * 11).to_string()));

@@ -1,4 +1,4 @@
-//! The only unsafe code of the worker: small owners of what the FFmpeg libraries allocate.
+//! The FFmpeg libraries: small owners of what they allocate, safe to use from the rest of the worker.
 //!
 //! The bindings are used directly (not through a general wrapper crate), because the wrappers map every colour space,
 //! pixel format and the like onto enums and panic on a value they do not know, and such values come from outside.

@@ -6,7 +6,8 @@
 //! - [`video`], [`audio`]: decoding; [`conform`], [`drift`]: onto the grid.
 //! - [`ladder`], [`rendition`]: scaling and encoding, on their own threads; [`geometry`], [`options`].
 //! - [`slate`], [`font`]: pictures made here.
-//! - [`libav`]: the FFmpeg libraries, and all unsafe code but [`sandbox`]'s and [`clock`]'s.
+//! - [`sandbox`], [`landlock`]: what the process gives up.
+//! - [`libav`]: the FFmpeg libraries; the only other unsafe code is single system calls.
 //!
 //! Bounds: every queue is bounded (32 messages in, 4 pictures to be scaled, 4 pictures for each encoder, 256 messages
 //! out), memory by `--memory-mib`. The delay from a picture's arrival to its coded bytes is that of the decoder (its
@@ -19,6 +20,7 @@ mod drift;
 mod font;
 mod geometry;
 mod ladder;
+mod landlock;
 mod libav;
 mod link;
 mod options;
@@ -88,10 +90,11 @@ fn run(fd: i32, memory_mib: u64) -> std::io::Result<ExitCode> {
     let socket = UnixStream::from(unsafe { OwnedFd::from_raw_fd(fd) });
     socket.peer_addr().map_err(|e| std::io::Error::new(e.kind(), format!("descriptor {fd} is no socket: {e}")))?;
     libav::quiet();
-    sandbox::confine(memory_mib.saturating_mul(1 << 20))?;
+    let missing = sandbox::confine(memory_mib.saturating_mul(1 << 20))?;
     let shared = Arc::new(link::Shared::default());
     let (inbox, outbox) = link::start(socket, &shared)?;
     outbox.send(FromWorker::Hello { version: VERSION, library: libav::version() }, Bytes::new());
+    missing.into_iter().for_each(|text| outbox.warn(text));
     let beginning = loop {
         match inbox.recv() {
             Ok((ToWorker::Start { version, grid, ladder, first_frame, first_audio, resume, slate_text }, _)) => {

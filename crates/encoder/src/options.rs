@@ -87,6 +87,12 @@ pub fn setup(rendition: &VideoRendition, grid: SegmentGrid) -> Result<VideoEncod
     })
 }
 
+/// Whether the encoder makes a key frame where it is told to. One that does not counts its GOPs from its first frame,
+/// and is therefore started anew at the first boundary.
+pub fn forces_keys(encoder: &str) -> bool {
+    encoder != "libsvtav1"
+}
+
 /// What the encoder makes.
 fn family(encoder: &str) -> Option<VideoCodec> {
     match encoder {

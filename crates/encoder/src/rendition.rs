@@ -60,6 +60,15 @@ impl Running {
     }
 }
 
+/// An open encoder.
+struct Run {
+    encoder: Encoder,
+    /// Its first frame.
+    base: FrameIndex,
+    /// Its configuration is known and said.
+    announced: bool,
+}
+
 struct Work {
     rendition: VideoRendition,
     grid: SegmentGrid,
@@ -78,27 +87,42 @@ impl Work {
     fn encode(&self, queue: &Receiver<Job>) -> Result<(), String> {
         let setup = options::setup(&self.rendition, self.grid)?;
         let Some(first) = queue.iter().find(|job| job.frame >= self.resume) else { return Ok(()) };
-        let mut encoder = self.open(&setup)?;
-        let base = first.frame;
-        let mut announced = self.announce(&encoder.extradata(), None, base)?;
-        let failed = |error: crate::libav::Error| format!("rendition {}: {error}", self.rendition.name);
+        let mut run = Run { encoder: self.open(&setup)?, base: first.frame, announced: false };
+        run.announced = self.announce(&run.encoder.extradata(), None, run.base)?;
         for mut job in std::iter::once(first).chain(queue.iter()) {
-            // Frame numbers count from the encoder's first, so that equal pictures give equal bytes.
-            job.picture.set_pts((job.frame - base) as i64);
-            job.picture.force_key(job.key || job.frame == base);
-            encoder.send(Some(&job.picture)).map_err(failed)?;
-            drop(job);
-            while let Some(coded) = encoder.receive().map_err(failed)? {
-                announced = announced || self.announce(&[], Some(&coded), base)?;
-                self.deliver(coded, base)?;
+            let in_step = options::forces_keys(&setup.encoder) || self.grid.is_boundary(run.base);
+            if !in_step && self.grid.is_boundary(job.frame) {
+                self.flush(&mut run)?;
+                run.encoder = self.open(&setup)?;
+                run.base = job.frame;
             }
+            // Frame numbers count from the encoder's first, so that equal pictures give equal bytes.
+            job.picture.set_pts((job.frame - run.base) as i64);
+            job.picture.force_key(job.key || job.frame == run.base);
+            run.encoder.send(Some(&job.picture)).map_err(|e| self.failed(&e))?;
+            drop(job);
+            self.take(&mut run)?;
         }
-        encoder.send(None).map_err(failed)?;
-        while let Some(coded) = encoder.receive().map_err(failed)? {
-            announced = announced || self.announce(&[], Some(&coded), base)?;
-            self.deliver(coded, base)?;
+        self.flush(&mut run)
+    }
+
+    /// Gets everything the encoder holds back.
+    fn flush(&self, run: &mut Run) -> Result<(), String> {
+        run.encoder.send(None).map_err(|e| self.failed(&e))?;
+        self.take(run)
+    }
+
+    /// Delivers what is ready.
+    fn take(&self, run: &mut Run) -> Result<(), String> {
+        while let Some(coded) = run.encoder.receive().map_err(|e| self.failed(&e))? {
+            run.announced = run.announced || self.announce(&[], Some(&coded), run.base)?;
+            self.deliver(coded, run.base)?;
         }
         Ok(())
+    }
+
+    fn failed(&self, error: &crate::libav::Error) -> String {
+        format!("rendition {}: {} failed ({error})", self.rendition.name, self.rendition.encoder)
     }
 
     fn open(&self, setup: &VideoEncoderSetup) -> Result<Encoder, String> {
@@ -148,6 +172,13 @@ impl Work {
     fn deliver(&self, coded: Coded, base: FrameIndex) -> Result<(), String> {
         let name = self.rendition.name.clone();
         let Ok(offset) = u64::try_from(coded.pts) else { return Ok(()) };
+        let frame = base + offset;
+        if self.grid.is_boundary(frame) && !coded.key {
+            return Err(format!(
+                "rendition {name}: {} makes no key frame where a segment begins; use another encoder",
+                self.rendition.encoder
+            ));
+        }
         let codec = match self.rendition.codec {
             VideoCodec::H264 => Some(NalCodec::Avc),
             VideoCodec::Hevc => Some(NalCodec::Hevc),
@@ -156,9 +187,10 @@ impl Work {
         let payload = match codec {
             Some(codec) => annexb_to_length_prefixed(&coded.data, codec, Strip::ParameterSetsAndFiller)
                 .map_err(|e| format!("rendition {name}: the encoder wrote an unusable picture: {e}"))?,
-            None => Bytes::from(coded.data),
+            // The container marks where temporal units begin: their delimiters go (AV1 in ISOBMFF 2.4).
+            None => Bytes::from(coded.data.strip_prefix(&[0x12, 0]).map(<[u8]>::to_vec).unwrap_or(coded.data)),
         };
-        self.outbox.send(FromWorker::Video { name, frame: base + offset, key: coded.key }, payload);
+        self.outbox.send(FromWorker::Video { name, frame, key: coded.key }, payload);
         Ok(())
     }
 }

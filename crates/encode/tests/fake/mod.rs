@@ -36,7 +36,7 @@ pub fn rendition(text: &str, height: u32) -> VideoRendition {
         name: name(text),
         codec: VideoCodec::H264,
         encoder: "libx264".into(),
-        width: height * 16 / 9 & !1,
+        width: height * 8 / 9 * 2,
         height,
         bit_rate: height * 4000,
         preset: "veryfast".into(),

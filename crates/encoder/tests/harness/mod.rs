@@ -98,6 +98,7 @@ impl Worker {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_millstream-encoder"))
             .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .env("SVT_LOG", "1")
             .spawn()
             .unwrap();
         ours.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
