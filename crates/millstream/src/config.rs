@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 pub use layers::{Flags, effective};
-pub use settings::{Config, LogFormat};
+pub use settings::Config;
 
 /// Read from the current directory where no `--config` is given.
 pub const DEFAULT_FILE: &str = "millstream.toml";

@@ -20,8 +20,6 @@ const MAX_HELD: usize = 1024;
 pub struct Begin {
     /// The video configuration, if there is video.
     pub video: Option<VideoConfig>,
-    /// The audio configuration, as far as it is known.
-    pub audio: Option<AudioConfig>,
     /// Frames per second: declared, in the bitstream, or measured.
     pub frame_rate: Option<f64>,
     /// Everything that came so far, in order, configurations first.
@@ -103,7 +101,7 @@ impl Intake {
             .chain(self.audio.clone().map(Contribution::AudioConfig));
         let held = configs.chain(std::mem::take(&mut self.held)).collect();
         let first = self.pictures.iter().min().copied().or(self.first).unwrap_or_default();
-        Begin { video, audio: self.audio.clone(), frame_rate, held, first }
+        Begin { video, frame_rate, held, first }
     }
 }
 

@@ -1,14 +1,13 @@
 //! What a channel tells: its status for the API, `status.json` for viewers' pages, metrics.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use millstream_control::channel::ChannelConfig;
 use millstream_control::status::{InputStatus, LatencyStatus, NewestSegment, RenditionStatus, State, StatusHandle};
 use millstream_ingest::source::SourceInfo;
 use millstream_media::codec::{AudioConfig, VideoConfig};
-use millstream_media::time::{Clock, MonoTime, UtcTime};
+use millstream_media::time::{Clock, MonoTime};
 use millstream_media::track::{Track, TrackMedia};
 use millstream_origin::channel::{ChannelOrigin, PublicStatus};
 use millstream_telemetry::ChannelMetrics;
@@ -22,6 +21,8 @@ pub struct Input {
     pub video: Option<VideoConfig>,
     /// Its audio.
     pub audio: Option<AudioConfig>,
+    /// Frames per second as the encoder declares them.
+    pub declared_frame_rate: Option<f64>,
     /// Pictures since the last report.
     pub pictures: u64,
     /// How far the newest unit's media time lay behind its arrival, in nanoseconds.
@@ -172,9 +173,4 @@ fn rendition(track: &Track, measured: Option<u64>) -> RenditionStatus {
         target_bit_rate: Some(track.bit_rate),
         measured_bit_rate: measured.and_then(|rate| u32::try_from(rate).ok()),
     }
-}
-
-/// How long ago media time `at` was.
-pub fn age(at: UtcTime, now: UtcTime) -> Duration {
-    now.since(at)
 }

@@ -140,16 +140,14 @@ impl Task {
 
     async fn configure(&mut self, config: ChannelConfig) {
         self.reporter.set_title(config.display_title());
-        if let Session::Abr(abr) = &mut self.session {
-            if config.ladder != self.config.ladder {
-                match abr.change_ladder(&config).await {
-                    Ok(at_segment) => {
-                        tracing::info!(channel = %config.name, at_segment, "the ladder changes");
-                    }
-                    Err(error) => {
-                        tracing::warn!(channel = %config.name, error, "the ladder could not be changed");
-                        self.reporter.warn(format!("the new ladder is not in force: {error}"));
-                    }
+        if let Session::Abr(abr) = &mut self.session
+            && config.ladder != self.config.ladder
+        {
+            match abr.change_ladder(&config).await {
+                Ok(at_segment) => tracing::info!(channel = %config.name, at_segment, "the ladder changes"),
+                Err(error) => {
+                    tracing::warn!(channel = %config.name, error, "the ladder could not be changed");
+                    self.reporter.warn(format!("the new ladder is not in force: {error}"));
                 }
             }
         }
@@ -215,11 +213,14 @@ impl Task {
                 self.on_item(Contribution::AudioConfig(config)).await;
             }
             SourceEvent::Unit { unit, arrived } => self.on_unit(unit, arrived).await,
-            SourceEvent::Metadata(metadata) => match &mut self.session {
-                Session::Intake(intake) => intake.declare_frame_rate(metadata.frame_rate),
-                Session::Passthrough(session) => session.declare_frame_rate(metadata.frame_rate),
-                Session::Off | Session::Abr(_) => {}
-            },
+            SourceEvent::Metadata(metadata) => {
+                self.input.declared_frame_rate = metadata.frame_rate;
+                match &mut self.session {
+                    Session::Intake(intake) => intake.declare_frame_rate(metadata.frame_rate),
+                    Session::Passthrough(session) => session.declare_frame_rate(metadata.frame_rate),
+                    Session::Off | Session::Abr(_) => {}
+                }
+            }
             SourceEvent::Warning(warning) => {
                 tracing::warn!(channel = %self.config.name, %warning, "contribution");
                 self.reporter.warn(warning.to_string());
@@ -304,10 +305,10 @@ impl Task {
             Session::Intake(intake) => {
                 if self.config.mode == Mode::Passthrough {
                     self.begin_passthrough().await;
-                    if let Session::Passthrough(session) = &mut self.session {
-                        if let Err(error) = session.push(item, &mut self.publisher).await {
-                            tracing::warn!(channel = %self.config.name, error, "packaging");
-                        }
+                    if let Session::Passthrough(session) = &mut self.session
+                        && let Err(error) = session.push(item, &mut self.publisher).await
+                    {
+                        tracing::warn!(channel = %self.config.name, error, "packaging");
                     }
                 } else if let Some(begin) = intake.push(item) {
                     self.begin_abr(begin).await;
@@ -323,7 +324,8 @@ impl Task {
     }
 
     async fn begin_passthrough(&mut self) {
-        let Some(session) = PassthroughSession::begin(&self.config, &self.publisher) else { return };
+        let Some(mut session) = PassthroughSession::begin(&self.config, &self.publisher) else { return };
+        session.declare_frame_rate(self.input.declared_frame_rate);
         self.session = Session::Passthrough(Box::new(session));
         // Configurations that came before are told again.
         let configs = self.input.video.clone().map(Contribution::VideoConfig).into_iter();
@@ -370,10 +372,10 @@ impl Task {
         });
         if self.session_runs() {
             let silent = mono.since(self.last_media);
-            if let Session::Abr(abr) = &mut self.session {
-                if let Some(floor) = abr.on_tick(mono).await {
-                    self.timeline.raise_floor(floor);
-                }
+            if let Session::Abr(abr) = &mut self.session
+                && let Some(floor) = abr.on_tick(mono).await
+            {
+                self.timeline.raise_floor(floor);
             }
             if silent >= LOSS_AFTER {
                 self.metrics.input_loss.add(mono.since(self.loss_counted.max(self.last_media)));

@@ -1,5 +1,7 @@
 //! The reference page of the configuration, and the list of known keys: both from the settings' own documentation.
 
+#![cfg_attr(not(test), allow(dead_code, reason = "the page is written and compared by the tests"))]
+
 use std::sync::LazyLock;
 
 use millstream_control::channel::{ChannelConfig, ChannelName};

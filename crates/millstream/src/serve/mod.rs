@@ -26,7 +26,7 @@ use tokio::sync::watch;
 
 use crate::channel::runtime::{Runtime, Surroundings};
 use crate::clock::SystemClock;
-use crate::config::{Config, Loaded, LogFormat};
+use crate::config::{Config, Loaded};
 use crate::{assets, demo};
 
 /// Runs the server until SIGTERM or SIGINT. With a key, it feeds the demo's channel.
@@ -34,13 +34,15 @@ use crate::{assets, demo};
 /// # Errors
 /// If it cannot start; each error names the cause and the mend.
 pub fn run(loaded: Loaded, demo_key: Option<StreamKey>) -> Result<()> {
-    let format = match loaded.config.log.format {
-        LogFormat::Text => log::Format::Text,
-        LogFormat::Json => log::Format::Json,
-    };
-    log::init(&loaded.config.log.level, format)?;
+    log::init(&loaded.config.log.level, loaded.config.log.format.into())?;
+    if let Some(file) = &loaded.file {
+        tracing::info!(file = %file.display(), "configuration read");
+    }
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
+    }
+    for note in loaded.config.notes() {
+        tracing::info!("{note}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(serve(loaded.config, demo_key))
