@@ -185,8 +185,9 @@ impl Slot {
         };
         // The picture before must not keep its frame from being used again.
         self.last = None;
-        let mut target = match self.pool.iter_mut().position(Frame::is_unshared) {
-            Some(index) => self.pool.swap_remove(index),
+        // The one used last is still in the processor's cache.
+        let mut target = match self.pool.iter_mut().rposition(|frame| frame.is_unshared()) {
+            Some(index) => self.pool.remove(index),
             None => Frame::yuv420(width, height)?,
         };
         if (rect.width, rect.height) != (width, height) {
