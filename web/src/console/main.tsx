@@ -1,1 +1,10 @@
-console.log(1);
+// The console's entry.
+
+import "../style/base.css";
+import "./console.css";
+import { render } from "preact";
+import { App } from "./app";
+
+const root = document.getElementById("console");
+if (root === null) throw new Error("no #console in this page");
+render(<App />, root);

@@ -82,7 +82,7 @@ export function stateLine(view: View): string {
   }
 }
 
-export const RECONNECTING_NOTICE = "The broadcaster’s connection was lost. Waiting for it to return.";
+export const RECONNECTING_NOTICE = "Waiting for the broadcaster to return";
 export const SHORTCUTS: readonly (readonly [string, string])[] = [
   ["Space, K", "Play or pause"],
   ["L", "Go to live"],

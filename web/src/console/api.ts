@@ -1,0 +1,95 @@
+// The operators' API. A refusal carries the server's own words; nothing is guessed or translated here.
+
+import { type Channel, parseChannel, parseChannels, parseServer, type ServerInfo } from "./model";
+
+/** A setting that the server did not accept, and why. */
+export interface SettingError {
+  field: string;
+  message: string;
+}
+
+export class ApiError extends Error {
+  constructor(
+    message: string,
+    /** HTTP status; 0 if the server did not answer. */
+    readonly status: number,
+    readonly settings: SettingError[] = [],
+  ) {
+    super(message);
+  }
+}
+
+/** Reads a refusal: problem details where the server sent them, the bare status where not. */
+export function refusal(status: number, body: unknown): ApiError {
+  const f = typeof body === "object" && body !== null ? (body as Record<string, unknown>) : {};
+  const settings = (Array.isArray(f.errors) ? f.errors : []).flatMap((e: unknown) => {
+    const { field, message } = (e ?? {}) as Record<string, unknown>;
+    return typeof message === "string" ? [{ field: typeof field === "string" ? field : "", message }] : [];
+  });
+  const detail = [f.detail, f.title].find((v): v is string => typeof v === "string" && v !== "");
+  return new ApiError(detail ?? `The server answered ${status}.`, status, settings);
+}
+
+const TIMEOUT_MS = 10_000;
+
+async function call(
+  method: string,
+  path: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+): Promise<unknown> {
+  let response: Response;
+  let answer: unknown = null;
+  try {
+    response = await fetch(`/api/v1${path}`, {
+      method,
+      headers: body === undefined ? headers : { ...headers, "content-type": "application/json" },
+      body: body === undefined ? null : JSON.stringify(body),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+    const text = await response.text();
+    if (text !== "") {
+      try {
+        answer = JSON.parse(text);
+      } catch {
+        answer = { detail: text.slice(0, 500) };
+      }
+    }
+  } catch {
+    throw new ApiError("The server does not answer. Is it running?", 0);
+  }
+  if (!response.ok) throw refusal(response.status, answer);
+  return answer;
+}
+
+function one(value: unknown): Channel {
+  const channel = parseChannel(value);
+  if (channel === null) throw new ApiError("The server’s answer is no channel.", 200);
+  return channel;
+}
+
+function key(value: unknown): string | null {
+  const k = (value as { stream_key?: unknown } | null)?.stream_key;
+  return typeof k === "string" ? k : null;
+}
+
+const path = (name: string) => `/channels/${encodeURIComponent(name)}`;
+
+export const api = {
+  channels: async (): Promise<Channel[]> => parseChannels(await call("GET", "/channels")),
+  server: async (): Promise<ServerInfo> => parseServer(await call("GET", "/server")),
+  create: async (settings: object): Promise<{ channel: Channel; key: string | null }> => {
+    const answer = await call("POST", "/channels", settings);
+    return { channel: one(answer), key: key(answer) };
+  },
+  /** `revision` refuses the change if somebody else made one since. */
+  change: async (name: string, settings: object, revision: string | null): Promise<Channel> =>
+    one(await call("PATCH", path(name), settings, revision === null ? {} : { "if-match": `"${revision}"` })),
+  remove: async (name: string): Promise<void> => {
+    await call("DELETE", path(name));
+  },
+  start: async (name: string): Promise<Channel> => one(await call("POST", `${path(name)}/start`)),
+  stop: async (name: string): Promise<Channel> => one(await call("POST", `${path(name)}/stop`)),
+  rotateKey: async (name: string): Promise<string | null> =>
+    key(await call("POST", `${path(name)}/rotate-key`)),
+};

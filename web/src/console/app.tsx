@@ -1,0 +1,187 @@
+// The console: the channels on the left, the one that is open on the right; on a phone one after the other.
+
+import { useEffect, useState } from "preact/hooks";
+import { duration } from "../player/format";
+import { api } from "./api";
+import { ChannelForm } from "./channel-form";
+import { ChannelPage } from "./channel-page";
+import { Chip } from "./chip";
+import type { Channel, ServerInfo } from "./model";
+import { change, creation, draftOf, emptyDraft } from "./settings";
+import { usePolling } from "./use-polling";
+import { go, hashOf, type Route, useRoute } from "./use-route";
+import { listLine } from "./words";
+
+const WIDE = "(min-width: 900px)";
+
+function useWide(): boolean {
+  const [wide, setWide] = useState(() => matchMedia(WIDE).matches);
+  useEffect(() => {
+    const query = matchMedia(WIDE);
+    const onChange = () => setWide(query.matches);
+    query.addEventListener("change", onChange);
+    return () => query.removeEventListener("change", onChange);
+  }, []);
+  return wide;
+}
+
+export function App() {
+  const { channels, server, error, refresh } = usePolling();
+  const wide = useWide();
+  const asked = useRoute();
+  const [keys, setKeys] = useState<Record<string, string | null>>({});
+  // There is room for a channel beside the list: the first one is open until another is chosen.
+  const first = channels?.[0];
+  const route: Route = asked.page === "list" && wide && first ? { page: "channel", name: first.name } : asked;
+  const name = route.page === "channel" || route.page === "edit" ? route.name : null;
+  const channel = channels?.find((c) => c.name === name) ?? null;
+  const setKey = (of: string, key: string | null) => setKeys((all) => ({ ...all, [of]: key }));
+
+  useEffect(() => {
+    document.title = channel === null ? "Millstream" : `${channel.title} · Millstream`;
+  }, [channel]);
+
+  return (
+    <div class={`console-page at-${route.page}`}>
+      <Header server={server} />
+      {error === null ? null : (
+        <p class="banner bad top" role="alert">
+          {error.message}
+        </p>
+      )}
+      {channels === null ? (
+        error === null ? (
+          <p class="loading">Loading…</p>
+        ) : null
+      ) : (
+        <div class="layout">
+          <Sidebar channels={channels} open={name} />
+          <main>
+            {route.page === "new" ? (
+              <ChannelForm
+                creating
+                draft={emptyDraft()}
+                onCancel={() => go({ page: "list" })}
+                onSubmit={async (draft) => {
+                  const created = await api.create(creation(draft));
+                  setKey(created.channel.name, created.key);
+                  await refresh();
+                  go({ page: "channel", name: created.channel.name });
+                }}
+              />
+            ) : null}
+            {route.page === "edit" && channel !== null ? (
+              <ChannelForm
+                key={channel.name}
+                creating={false}
+                draft={draftOf(channel.name, channel.settings)}
+                onCancel={() => go({ page: "channel", name: channel.name })}
+                onSubmit={async (draft) => {
+                  await api.change(channel.name, change(draft, channel.settings), channel.revision);
+                  await refresh();
+                  go({ page: "channel", name: channel.name });
+                }}
+              />
+            ) : null}
+            {route.page === "channel" && channel !== null ? (
+              <ChannelPage
+                key={channel.name}
+                channel={channel}
+                server={server}
+                newKey={keys[channel.name] ?? null}
+                onKey={setKey}
+                refresh={refresh}
+              />
+            ) : null}
+            {name !== null && channel === null ? (
+              <div class="empty-state">
+                <h1>There is no channel “{name}”</h1>
+                <p>It may have been deleted.</p>
+                <a class="button" href="#/">
+                  All channels
+                </a>
+              </div>
+            ) : null}
+            {route.page === "list" && channels.length === 0 ? <NoChannels /> : null}
+          </main>
+        </div>
+      )}
+    </div>
+  );
+}
+
+function Header({ server }: { server: ServerInfo | null }) {
+  return (
+    <header class="top-bar">
+      <a class="mark" href="#/">
+        <svg viewBox="0 0 32 32" width="26" height="26" aria-hidden="true">
+          <rect width="32" height="32" rx="8" />
+          <path
+            class="sign"
+            d="M12.5 7.6v8.800a.8.8 0 0 0 1.200.7l7.400-4.400a.8.8 0 0 0 0-1.400l-7.400-4.400a.8.8 0 0 0-1.200.7Z"
+          />
+          <path
+            class="water"
+            d="M5 22c2.400-2 4.600-2 7 0s4.600 2 7 0 4.600-2 7 0M8 26.500c2-1.600 3.700-1.600 5.600 0s3.700 1.600 5.600 0 3.600-1.600 5.300-.3"
+          />
+        </svg>
+        Millstream
+      </a>
+      {server === null ? null : (
+        <p class="muted server-line">
+          {server.version === "" ? "" : `Version ${server.version}`}
+          {server.uptimeSeconds === null ? "" : `, up ${duration(server.uptimeSeconds)}`}
+        </p>
+      )}
+    </header>
+  );
+}
+
+function Sidebar(props: { channels: Channel[]; open: string | null }) {
+  if (props.channels.length === 0) return null;
+  return (
+    <nav class="sidebar" aria-label="Channels">
+      <div class="sidebar-head">
+        <h2>Channels</h2>
+        <a class="button small" href={hashOf({ page: "new" })}>
+          New channel
+        </a>
+      </div>
+      <ul>
+        {props.channels.map((c) => (
+          <li key={c.name}>
+            <a
+              class="entry"
+              href={hashOf({ page: "channel", name: c.name })}
+              aria-current={props.open === c.name ? "page" : undefined}
+            >
+              <span class="entry-title">{c.title}</span>
+              <Chip channel={c} />
+              <span class="entry-line">
+                {[c.title === c.name ? "" : c.name, listLine(c)].filter((s) => s !== "").join(" · ")}
+              </span>
+              <span class="entry-line right">
+                {c.viewers > 0 ? `${c.viewers} ${c.viewers === 1 ? "viewer" : "viewers"}` : ""}
+              </span>
+            </a>
+          </li>
+        ))}
+      </ul>
+    </nav>
+  );
+}
+
+function NoChannels() {
+  return (
+    <div class="empty-state">
+      <h1>No channels yet</h1>
+      <p>
+        A channel takes what your encoder sends and gives viewers a page to watch it on. Create one, then
+        point OBS at it.
+      </p>
+      <a class="button primary" href={hashOf({ page: "new" })}>
+        Create a channel
+      </a>
+    </div>
+  );
+}

@@ -1,0 +1,43 @@
+// Which part of the console is open, kept in the address after the "#", so that back and reload work.
+
+import { useEffect, useState } from "preact/hooks";
+
+export type Route =
+  | { page: "list" }
+  | { page: "new" }
+  | { page: "channel"; name: string }
+  | { page: "edit"; name: string };
+
+export function parseRoute(hash: string): Route {
+  const match = /^#\/(new$|channels\/([a-z0-9][a-z0-9_-]{0,63})(\/edit)?$)/.exec(hash);
+  if (match === null) return { page: "list" };
+  if (match[1] === "new") return { page: "new" };
+  return { page: match[3] ? "edit" : "channel", name: match[2] ?? "" };
+}
+
+export function hashOf(route: Route): string {
+  switch (route.page) {
+    case "list":
+      return "#/";
+    case "new":
+      return "#/new";
+    case "channel":
+      return `#/channels/${route.name}`;
+    case "edit":
+      return `#/channels/${route.name}/edit`;
+  }
+}
+
+export function go(route: Route): void {
+  location.hash = hashOf(route);
+}
+
+export function useRoute(): Route {
+  const [route, setRoute] = useState(() => parseRoute(location.hash));
+  useEffect(() => {
+    const onHash = () => setRoute(parseRoute(location.hash));
+    addEventListener("hashchange", onHash);
+    return () => removeEventListener("hashchange", onHash);
+  }, []);
+  return route;
+}
