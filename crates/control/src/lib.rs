@@ -4,12 +4,10 @@
 //! - [`documents`]: settings and continuity as small JSON documents in an object store.
 //! - [`registry`]: the channels of this node in memory; every change is published to the runtime.
 //! - [`status`]: what a channel is doing, written by the runtime, read by the API.
-//! - [`session`]: a channel's life from off air to live and back, as a state machine without input or output.
 //! - [`api`]: the REST API under `/api/v1`.
 
 pub mod api;
 pub mod channel;
 pub mod documents;
 pub mod registry;
-pub mod session;
 pub mod status;

@@ -6,10 +6,11 @@ use std::time::Duration;
 use millstream_control::channel::{ChannelConfig, ClockSource, Mode};
 use millstream_control::registry::Channel;
 use millstream_control::status::State;
-use millstream_ingest::source::{ConnectionId, MediaKind, RawUnit, SourceEvent, SourceMessage};
-use millstream_ingest::timeline::{self, Mapped, Stamp, Timeline, TimelineEvent};
+use millstream_ingest::contribution::{ContributionEvent, Mapper};
+use millstream_ingest::source::{EndReason, SourceEvent, SourceInfo, SourceMessage};
+use millstream_ingest::timeline::{self, TimelineEvent};
 use millstream_media::time::{MonoTime, UtcTime};
-use millstream_media::unit::{AccessUnit, Contribution};
+use millstream_media::unit::Contribution;
 use millstream_origin::channel::ChannelOrigin;
 use millstream_telemetry::ChannelMetrics;
 use tokio::sync::mpsc;
@@ -58,10 +59,9 @@ pub struct Task {
     reporter: Reporter,
     metrics: ChannelMetrics,
     publisher: Publisher,
-    timeline: Timeline,
+    mapper: Mapper,
     session: Session,
     input: Input,
-    connection: Option<ConnectionId>,
     last_media: MonoTime,
     loss_counted: MonoTime,
     /// The source is not read before this.
@@ -82,7 +82,7 @@ impl Task {
                 .await;
         reporter.enter(State::Offline, None);
         Task {
-            timeline: new_timeline(&config),
+            mapper: new_mapper(&config),
             last_media: clock.mono(),
             loss_counted: clock.mono(),
             surroundings,
@@ -92,7 +92,6 @@ impl Task {
             publisher,
             session: Session::Off,
             input: Input::default(),
-            connection: None,
             paused_until: None,
         }
     }
@@ -165,9 +164,6 @@ impl Task {
                 "changed settings of mode, clock, segments or frame rate take effect when the channel next goes on air",
             );
         }
-        if !self.session_runs() && config.clock != self.config.clock {
-            self.timeline = new_timeline(&config);
-        }
         self.config = config;
     }
 
@@ -176,44 +172,22 @@ impl Task {
     }
 
     async fn on_source(&mut self, message: SourceMessage) {
-        let SourceMessage { connection, event } = message;
-        if let SourceEvent::Started(info) = event {
-            let now = self.surroundings.clock.mono();
-            tracing::info!(channel = %self.config.name, remote = %info.remote, encoder = info.encoder.as_deref().unwrap_or("unknown"), "contribution started");
-            self.connection = Some(connection);
-            self.input.begin(info, now);
-            self.timeline.connected();
-            match &mut self.session {
-                Session::Abr(_) => self.metrics.ingest_reconnects.increment(),
-                Session::Passthrough(session) => {
-                    self.metrics.ingest_reconnects.increment();
-                    session.interrupted();
-                }
-                Session::Off | Session::Intake(_) => {
-                    self.timeline = new_timeline(&self.config);
-                    self.reporter.clear_warnings();
-                    self.reporter.enter(State::Starting, None);
-                    self.session = Session::Intake(Intake::default());
-                    self.last_media = now;
-                }
-            }
-            return;
+        if matches!(message.event, SourceEvent::Started(_)) && matches!(self.session, Session::Off) {
+            self.mapper = new_mapper(&self.config);
         }
-        if self.connection != Some(connection) {
-            return;
+        let mut events = Vec::new();
+        self.mapper.push(message, &mut events);
+        for event in events {
+            self.on_contribution(event).await;
         }
+    }
+
+    async fn on_contribution(&mut self, event: ContributionEvent) {
         match event {
-            SourceEvent::Started(_) => {}
-            SourceEvent::VideoConfig(config) => {
-                self.input.video = Some(config.clone());
-                self.on_item(Contribution::VideoConfig(config)).await;
-            }
-            SourceEvent::AudioConfig(config) => {
-                self.input.audio = Some(config.clone());
-                self.on_item(Contribution::AudioConfig(config)).await;
-            }
-            SourceEvent::Unit { unit, arrived } => self.on_unit(unit, arrived).await,
-            SourceEvent::Metadata(metadata) => {
+            ContributionEvent::Started(info) => self.on_started(info),
+            ContributionEvent::Item { item, arrived, late } => self.on_item(item, arrived, late).await,
+            ContributionEvent::Timeline(event) => self.on_timeline(event),
+            ContributionEvent::Metadata(metadata) => {
                 self.input.declared_frame_rate = metadata.frame_rate;
                 match &mut self.session {
                     Session::Intake(intake) => intake.declare_frame_rate(metadata.frame_rate),
@@ -221,85 +195,108 @@ impl Task {
                     Session::Off | Session::Abr(_) => {}
                 }
             }
-            SourceEvent::Warning(warning) => {
+            ContributionEvent::Warning(warning) => {
                 tracing::warn!(channel = %self.config.name, %warning, "contribution");
                 self.reporter.warn(warning.to_string());
             }
-            SourceEvent::Ended(reason) => {
-                tracing::info!(channel = %self.config.name, %reason, "contribution ended");
-                self.connection = None;
-                self.input = Input::default();
-                if matches!(self.session, Session::Intake(_)) {
-                    self.session = Session::Off;
-                    self.reporter.enter(State::Offline, None);
-                } else if self.session_runs() {
-                    if let Session::Abr(abr) = &mut self.session {
-                        abr.disconnected();
-                    }
-                    self.reporter.enter(State::InputLoss, None);
-                }
+            ContributionEvent::Ended(reason) => self.on_ended(&reason),
+        }
+    }
+
+    fn on_started(&mut self, info: SourceInfo) {
+        let now = self.surroundings.clock.mono();
+        tracing::info!(channel = %self.config.name, remote = %info.remote, encoder = info.encoder.as_deref().unwrap_or("unknown"), "contribution started");
+        self.input.begin(info, now);
+        match &mut self.session {
+            Session::Abr(_) => self.metrics.ingest_reconnects.increment(),
+            Session::Passthrough(session) => {
+                self.metrics.ingest_reconnects.increment();
+                session.interrupted();
+            }
+            Session::Off | Session::Intake(_) => {
+                self.reporter.clear_warnings();
+                self.reporter.enter(State::Starting, None);
+                self.session = Session::Intake(Intake::default());
+                self.last_media = now;
             }
         }
     }
 
-    async fn on_unit(&mut self, unit: RawUnit, arrived: UtcTime) {
-        let stamp = Stamp { media: unit.media, dts: unit.dts, pts: unit.pts };
-        let mapped = self.timeline.map(stamp, arrived);
-        self.on_timeline_events();
-        self.last_media = self.surroundings.clock.mono();
-        self.input.behind = Some(arrived.nanos_since(mapped.dts));
-        if unit.media == MediaKind::Video {
-            self.input.pictures += 1;
+    fn on_ended(&mut self, reason: &EndReason) {
+        tracing::info!(channel = %self.config.name, %reason, "contribution ended");
+        self.input = Input::default();
+        match &mut self.session {
+            Session::Off => {}
+            Session::Intake(_) => {
+                self.session = Session::Off;
+                self.reporter.enter(State::Offline, None);
+            }
+            Session::Abr(abr) => {
+                abr.disconnected();
+                self.reporter.enter(State::InputLoss, None);
+            }
+            Session::Passthrough(_) => self.reporter.enter(State::InputLoss, None),
         }
-        let ahead = mapped.dts.since(arrived);
+    }
+
+    async fn on_item(&mut self, item: Contribution, arrived: UtcTime, late: bool) {
+        let dts = match &item {
+            Contribution::VideoConfig(config) => {
+                self.input.video = Some(config.clone());
+                return self.deliver(item).await;
+            }
+            Contribution::AudioConfig(config) => {
+                self.input.audio = Some(config.clone());
+                return self.deliver(item).await;
+            }
+            Contribution::Video(unit) => {
+                self.input.pictures += 1;
+                unit.dts
+            }
+            Contribution::Audio(unit) => unit.dts,
+        };
+        self.last_media = self.surroundings.clock.mono();
+        self.input.behind = Some(arrived.nanos_since(dts));
+        let ahead = dts.since(arrived);
         if ahead > MAX_AHEAD {
             self.paused_until = Some(self.last_media + (ahead - MAX_AHEAD));
         }
-        if mapped.late {
+        if late {
             self.metrics.dropped_frames.increment();
             // A decoder needs what comes too late to be shown; a packager does not.
             if !matches!(self.session, Session::Abr(_)) {
                 return;
             }
         }
-        let Mapped { dts, pts, .. } = mapped;
-        let access_unit = AccessUnit { pts, dts, key: unit.key, data: unit.data };
-        let item = match unit.media {
-            MediaKind::Video => Contribution::Video(access_unit),
-            MediaKind::Audio => Contribution::Audio(access_unit),
-        };
-        self.on_item(item).await;
+        self.deliver(item).await;
         if self.reporter.state() == State::InputLoss {
             tracing::info!(channel = %self.config.name, "the contribution is back");
             self.reporter.enter(State::Live, None);
         }
     }
 
-    fn on_timeline_events(&mut self) {
-        while let Some(event) = self.timeline.poll_event() {
-            match &event {
-                TimelineEvent::Anchored { at, stamped } => {
-                    tracing::info!(channel = %self.config.name, %at, stamped, "contribution clock mapped to UTC");
-                }
-                TimelineEvent::Jump { .. } | TimelineEvent::Reanchored { .. } => {
-                    self.metrics.ingest_gaps.increment();
-                    if let Session::Passthrough(session) = &mut self.session {
-                        session.interrupted();
-                    }
-                    tracing::warn!(channel = %self.config.name, ?event, "contribution clock");
-                }
-                TimelineEvent::Late { .. } | TimelineEvent::Ahead { .. } => {
-                    tracing::warn!(channel = %self.config.name, ?event, "contribution clock");
-                }
-                TimelineEvent::StampsRefused { .. } => {
-                    tracing::warn!(channel = %self.config.name, ?event, "contribution clock");
-                    self.reporter.warn("the contribution's timestamps are not UTC; the server's clock is used instead");
+    fn on_timeline(&mut self, event: TimelineEvent) {
+        match &event {
+            TimelineEvent::Anchored { at, stamped } => {
+                tracing::info!(channel = %self.config.name, %at, stamped, "contribution clock mapped to UTC");
+                return;
+            }
+            TimelineEvent::Jump { .. } | TimelineEvent::Reanchored { .. } => {
+                self.metrics.ingest_gaps.increment();
+                if let Session::Passthrough(session) = &mut self.session {
+                    session.interrupted();
                 }
             }
+            TimelineEvent::Late { .. } | TimelineEvent::Ahead { .. } => {}
+            TimelineEvent::StampsRefused { .. } => {
+                self.reporter.warn("the contribution's timestamps are not UTC; the server's clock is used instead");
+            }
         }
+        tracing::warn!(channel = %self.config.name, ?event, "contribution clock");
     }
 
-    async fn on_item(&mut self, item: Contribution) {
+    /// Hands a part of the contribution to the session.
+    async fn deliver(&mut self, item: Contribution) {
         match &mut self.session {
             Session::Off => {}
             Session::Intake(intake) => {
@@ -375,7 +372,7 @@ impl Task {
             if let Session::Abr(abr) = &mut self.session
                 && let Some(floor) = abr.on_tick(mono).await
             {
-                self.timeline.raise_floor(floor);
+                self.mapper.raise_floor(floor);
             }
             if silent >= LOSS_AFTER {
                 self.metrics.input_loss.add(mono.since(self.loss_counted.max(self.last_media)));
@@ -433,12 +430,12 @@ impl Task {
     }
 }
 
-fn new_timeline(config: &ChannelConfig) -> Timeline {
+fn new_mapper(config: &ChannelConfig) -> Mapper {
     let mode = match config.clock {
         ClockSource::Arrival => timeline::Mode::Arrival,
         ClockSource::Utc => timeline::Mode::Utc { modulus: timeline::RTMP_STAMP_MODULUS },
     };
-    Timeline::new(timeline::Config { mode, ..timeline::Config::default() })
+    Mapper::new(timeline::Config { mode, ..timeline::Config::default() })
 }
 
 /// The next thing the encoder says; never, while nothing is encoded.
