@@ -24,6 +24,9 @@ pub fn packets(file: &[u8]) -> (Vec<Packet>, Value) {
     assert!(out.1.is_empty(), "ffprobe complains: {}", out.1);
     let parsed: Value = serde_json::from_slice(&out.0).unwrap();
     let number = |p: &Value, name: &str| p[name].as_i64().unwrap_or(i64::MIN);
+    // The demuxer of ffmpeg 5.1 gives no duration for the last packet of some chunks.
+    let all = parsed["packets"].as_array().into_iter().flatten();
+    let known = all.filter_map(|p| p["duration"].as_i64()).min().unwrap_or(0);
     let list = parsed["packets"]
         .as_array()
         .into_iter()
@@ -31,7 +34,7 @@ pub fn packets(file: &[u8]) -> (Vec<Packet>, Value) {
         .map(|p| Packet {
             pts: number(p, "pts"),
             dts: number(p, "dts"),
-            duration: number(p, "duration"),
+            duration: p["duration"].as_i64().unwrap_or(known),
             key: p["flags"].as_str().is_some_and(|f| f.starts_with('K')),
         })
         .collect();
