@@ -74,7 +74,7 @@ const IMPURE_DEPENDENCIES: &[&str] = &[
     "quanta",
     "rand",
     "getrandom",
-    "ffmpeg-the-third",
+    "ffmpeg-sys-the-third",
 ];
 
 /// What a pure source never names. Matched after comments, and everything from `#[cfg(test)]` on, are cut away.
