@@ -52,12 +52,18 @@ fn a_passthrough_channel_takes_its_window_and_one_megabyte() {
     let idle = resident_bytes(server.pid()).unwrap();
     let source = Source { size: Some((160, 90)), kbps: 1500, ..Source::small() };
     let publishers: Vec<Publisher> = channels.iter().map(|c| Publisher::start(&server, &c.key, &source)).collect();
-    for channel in &channels {
-        let mut viewer = server.viewer(&channel.name);
-        let name = viewer.wait_listed(3, Duration::from_secs(40));
-        let first = viewer.newest(&name).unwrap();
-        // Until the window is full and segments have begun to go.
-        viewer.wait_number(&name, first + 14, Duration::from_secs(60));
+    // Until every window is full and segments have begun to go.
+    let listed: Vec<(String, String, u64)> = channels
+        .iter()
+        .map(|channel| {
+            let mut viewer = server.viewer(&channel.name);
+            let rendition = viewer.wait_listed(3, Duration::from_secs(40));
+            let newest = viewer.newest(&rendition).unwrap();
+            (channel.name.clone(), rendition, newest)
+        })
+        .collect();
+    for (channel, rendition, first) in listed {
+        server.viewer(&channel).wait_number(&rendition, first + 14, Duration::from_secs(60));
     }
     let (now, windows) = (resident_bytes(server.pid()).unwrap(), window_bytes(&server));
     let allowed = idle + windows + CHANNELS as u64 * PER_CHANNEL + SLACK;
