@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { refusal } from "./api";
 import { parseChannel } from "./model";
 import { hashOf, parseRoute } from "./use-route";
-import { chip, codecName, inputFigures, stateSentence } from "./words";
+import { chip, codecName, inputFigures, picture, stateSentence } from "./words";
 
 const channel = (fields: object) => {
   const parsed = parseChannel({ name: "a", ...fields });
@@ -64,4 +64,13 @@ test("every part of the console has an address", () => {
     expect(parseRoute(hashOf(route))).toEqual(route);
   }
   expect(parseRoute("#/channels/<script>")).toEqual({ page: "list" });
+});
+
+test.each([
+  [30.02, "30 fps"],
+  [29.96, "29.97 fps"],
+  [59.93, "59.94 fps"],
+  [27.5, "27.5 fps"],
+])("a measured %s frames per second reads %s", (frameRate, text) => {
+  expect(picture({ width: null, height: null, frameRate })).toBe(text);
 });

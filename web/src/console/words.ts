@@ -51,8 +51,17 @@ export function picture(of: {
   frameRate: number | null;
 }): string {
   const size = of.width !== null && of.height !== null ? `${of.width} × ${of.height}` : "";
-  const rate = of.frameRate !== null ? `${frameRate(of.frameRate)} fps` : "";
+  const rate = of.frameRate !== null ? `${frameRate(usualRate(of.frameRate))} fps` : "";
   return [size, rate].filter((s) => s !== "").join(", ");
+}
+
+const USUAL_RATES = [24000 / 1001, 24, 25, 30000 / 1001, 30, 48, 50, 60000 / 1001, 60];
+
+/** A measured rate wobbles: within half a percent of a usual one it is the nearest usual one. */
+function usualRate(measured: number): number {
+  const off = (rate: number) => Math.abs(rate - measured) / rate;
+  const nearest = USUAL_RATES.reduce((a, b) => (off(b) < off(a) ? b : a));
+  return off(nearest) < 0.005 ? nearest : measured;
 }
 
 const CODECS: [RegExp, string][] = [

@@ -64,7 +64,11 @@ export class HlsEngine implements Engine {
     hls.on(Hls.Events.MANIFEST_PARSED, () => this.events.changed());
     hls.on(Hls.Events.LEVEL_SWITCHED, () => this.events.changed());
     hls.on(Hls.Events.LEVEL_LOADED, (_, data) => {
-      if (data.details.live) this.everLive = true;
+      const { live, fragments } = data.details;
+      // hls.js does not get over a list whose every segment is a gap: it is as good as not on the air yet.
+      if (!this.everLive && live && fragments.every((f) => f.gap))
+        this.events.failed("nothing listed yet", null);
+      else if (live) this.everLive = true;
       else if (!this.everLive) this.events.complete();
     });
     hls.loadSource(url);

@@ -266,6 +266,8 @@ export class Player {
     if (!this.wanted) {
       this.wanted = true;
       this.tick();
+      // Within the click, as browsers want it; it takes effect when the media is there.
+      void this.play();
     } else if (this.video.paused) {
       void this.play();
     } else {

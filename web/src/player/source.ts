@@ -10,6 +10,13 @@ const SAMPLE_MS = 250;
 const STUCK_MS = 12_000;
 /** Playing for this long forgives earlier failures. */
 const FORGIVEN_MS = 10_000;
+/**
+ * Who joins as a broadcast begins finds less media than players like to hold: playing waits for this much, so that it
+ * does not stand still a moment later...
+ */
+const START_SECONDS = 3;
+/** ... but no longer than this after the first of it. */
+const START_WITHIN_MS = 4000;
 /** An ended playlist stands still this close to its end, in seconds, where the browser does not say "ended". */
 const AT_END_SECONDS = 0.5;
 
@@ -39,6 +46,8 @@ export class Source {
   private shown = false;
   private failures = 0;
   private wantsPlay = false;
+  /** Since when there is media that is not yet played, waiting for more; `null` if not waiting. */
+  private waiting: { since: number | null } | null = null;
   private retryTimer: ReturnType<typeof setTimeout> | undefined;
   private readonly sampler: ReturnType<typeof setInterval>;
   private readonly listeners = new AbortController();
@@ -109,7 +118,7 @@ export class Source {
       }
       this.engine = engine;
       this.events.changed();
-      if (this.wantsPlay) this.play();
+      this.waiting = this.wantsPlay ? { since: null } : null;
     } catch (error) {
       if (generation === this.generation) this.fail(String(error), null);
     }
@@ -140,7 +149,7 @@ export class Source {
 
   /** Whether it was playing, so that the next source plays too. */
   private remember(): void {
-    if (this.shown) this.wantsPlay = !this.video.paused || this.video.ended;
+    if (this.shown && this.waiting === null) this.wantsPlay = !this.video.paused || this.video.ended;
   }
 
   private set(media: Media): void {
@@ -171,7 +180,8 @@ export class Source {
         this.meter.reset();
       }
     }
-    if (this.shown) {
+    if (this.waiting !== null) this.startWhenReady(now, engine);
+    if (this.shown && this.waiting === null) {
       if (video.paused) this.set("paused");
       else if (this.meter.stalled) this.set("stalled");
       else if (moved) this.set("playing");
@@ -182,8 +192,26 @@ export class Source {
       this.fail("no progress", null);
   }
 
-  private atEnd(): boolean {
+  /** Plays once there is enough to play, or it was waited for long enough, or the viewer pressed play. */
+  private startWhenReady(now: number, engine: Engine): void {
+    if (this.waiting === null || !this.shown) return;
+    this.waiting.since ??= now;
+    const { since } = this.waiting;
+    const enough = this.ahead() >= START_SECONDS || engine.finished();
+    const long = now - since >= START_WITHIN_MS;
+    if (!this.video.paused || enough || long) {
+      this.waiting = null;
+      if (this.video.paused) this.play();
+    }
+  }
+
+  /** Seconds of media from the playhead to the end of what is buffered. */
+  private ahead(): number {
     const { buffered, currentTime } = this.video;
-    return buffered.length === 0 || buffered.end(buffered.length - 1) - currentTime < AT_END_SECONDS;
+    return buffered.length === 0 ? 0 : buffered.end(buffered.length - 1) - currentTime;
+  }
+
+  private atEnd(): boolean {
+    return this.ahead() < AT_END_SECONDS;
   }
 }

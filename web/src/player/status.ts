@@ -30,7 +30,7 @@ export function parseStatus(value: unknown): ChannelStatus | null {
 }
 
 const STEADY_MS = 2000;
-const SLOWEST_MS = 15_000;
+const SLOWEST_MS = 5000;
 
 /**
  * Milliseconds until the next question. Steady while answers come; doubling while they do not, so that a server that
