@@ -1,12 +1,13 @@
 // Pictures of the pages, for people to look at: tests/out/*.png. With UPDATE_IMAGES=1 also docs/images/watch.png.
 
 import assert from "node:assert/strict";
-import { copyFileSync, mkdirSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { launch, openPage } from "./support/browser.js";
 import { Publisher } from "./support/publisher.js";
 import { channel, Server } from "./support/server.js";
+import { until } from "./support/wait.js";
 import { figures, plays, shows } from "./support/watching.js";
 
 const ROOT = resolve(import.meta.dirname, "../..");
@@ -16,8 +17,15 @@ const PHONE = {
   viewport: { width: 360, height: 720 },
   context: { deviceScaleFactor: 2, hasTouch: true, isMobile: true },
 };
-const PICTURE =
-  "gradients=size=1280x720:rate=30:nb_colors=4:seed=7:speed=0.008:c0=0x0d3b4a:c1=0x2c7a8c:c2=0xd9a066:c3=0x1b2a41";
+/** Dusk over water, and the time in UTC. */
+const FONT = "/usr/share/fonts/truetype/dejavu/DejaVuSansMono-Bold.ttf";
+const DUSK =
+  "gradients=size=1280x720:rate=30:nb_colors=5:speed=0.00001:x0=640:y0=0:x1=640:y1=719:" +
+  "c0=0x0b1c2e:c1=0x1d4a63:c2=0xd9a066:c3=0x174252:c4=0x081820";
+const CLOCK =
+  `,drawtext=fontfile=${FONT}:text='%{gmtime\\:%H\\\\\\:%M\\\\\\:%S} UTC':` +
+  "x=(w-tw)/2:y=h*0.28:fontsize=84:fontcolor=white@0.92";
+const PICTURE = existsSync(FONT) ? DUSK + CLOCK : DUSK;
 
 describe("pictures", { timeout: 180_000 }, () => {
   let server, browser, publisher;
@@ -56,8 +64,9 @@ describe("pictures", { timeout: 180_000 }, () => {
   const playing = async (page) => {
     await plays(page, 3, 30);
     assert.equal((await figures(page)).state, "live");
-    await page.locator(".player .play").focus();
     await page.locator(".player").dispatchEvent("pointermove");
+    const shown = () => page.evaluate(() => getComputedStyle(document.querySelector(".bar")).opacity === "1");
+    await until("the controls are in sight", shown, { every: 50 });
   };
 
   for (const [size, options] of [

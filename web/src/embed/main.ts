@@ -3,7 +3,8 @@
 import "../style/base.css";
 import "./embed.css";
 import { channelOf, wishes } from "../player/address";
-import { exposeFigures, Player, preloadEngine } from "../player/player";
+import { preloadEngine } from "../player/make-engine";
+import { exposeFigures, Player } from "../player/player";
 
 const channel = channelOf(location.pathname);
 const wish = wishes(location.search);

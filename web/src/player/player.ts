@@ -5,14 +5,15 @@ import "./player.css";
 import { latency, ServerClock } from "./clock";
 import { Controls, type Facts } from "./controls";
 import { el, icon, setAttribute, setText } from "./dom";
-import type { Engine, EngineEvents } from "./engine";
 import { type Level, levelNames } from "./format";
+import { makeHelp } from "./help";
 import { type Command, command } from "./keyboard";
+import { makeEngine } from "./make-engine";
 import { attached, newSession, reload, type Session, stateOf, step, type View, view } from "./session";
 import { Source } from "./source";
 import { StatusPoller } from "./status";
 import { loadVolume, saveVolume } from "./volume";
-import { card, RECONNECTING_NOTICE, SHORTCUTS } from "./words";
+import { card, RECONNECTING_NOTICE } from "./words";
 
 export interface PlayerOptions {
   channel: string;
@@ -51,27 +52,6 @@ const SKIP_SECONDS = 5;
 const AT_LIVE_SECONDS = 4;
 /** An ended source is asked again no more often than this. */
 const RELOAD_MS = 1500;
-
-let engineModule: Promise<typeof import("./hls-engine")> | undefined;
-
-/** Fetches the playlist reader early, so that it is there when the channel goes on the air. */
-export function preloadEngine(): Promise<typeof import("./hls-engine")> {
-  engineModule ??= import("./hls-engine").catch((error: unknown) => {
-    engineModule = undefined;
-    throw error;
-  });
-  return engineModule;
-}
-
-async function makeEngine(video: HTMLVideoElement, url: string, events: EngineEvents): Promise<Engine> {
-  if (!("MediaSource" in window) && !("ManagedMediaSource" in window)) {
-    const { NativeEngine, nativeSupported } = await import("./native-engine");
-    if (nativeSupported(video)) return new NativeEngine(video, url, events);
-  }
-  const { HlsEngine, hlsSupported } = await preloadEngine();
-  if (hlsSupported()) return new HlsEngine(video, url, events);
-  throw new Error("this browser can play neither HLS nor Media Source");
-}
 
 export class Player {
   readonly video = el("video", {
@@ -123,7 +103,7 @@ export class Player {
     this.bigPlay.addEventListener("click", () => this.togglePlay());
     this.unmute = el("button", { type: "button", class: "unmute" }, icon("muted"), "Turn the sound on");
     this.unmute.addEventListener("click", () => this.setMuted(false));
-    this.help = this.makeHelp();
+    this.help = makeHelp();
     this.controls = new Controls({
       togglePlay: () => this.togglePlay(),
       toggleMute: () => this.setMuted(!this.video.muted),
@@ -342,17 +322,6 @@ export class Player {
     } catch {
       // Refused by the browser; nothing changes.
     }
-  }
-
-  private makeHelp(): HTMLDialogElement {
-    const close = el("button", { type: "button", class: "control", "aria-label": "Close" }, icon("close"));
-    const list = el("dl", {});
-    for (const [keys, what] of SHORTCUTS) list.append(el("dt", {}, keys), el("dd", {}, what));
-    const dialog = el("dialog", { class: "help", "aria-label": "Keyboard shortcuts" });
-    dialog.append(el("div", { class: "help-head" }, el("h2", {}, "Keyboard"), close), list);
-    close.addEventListener("click", () => dialog.close());
-    dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
-    return dialog;
   }
 
   showHelp(): void {

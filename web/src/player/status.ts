@@ -82,7 +82,7 @@ export class StatusPoller {
 
   private async fetchOnce(): Promise<StatusAnswer> {
     try {
-      const response = await fetch(this.url, { signal: AbortSignal.timeout(8000) });
+      const response = await fetch(this.url, { signal: AbortSignal.timeout(5000) });
       if (response.status === 404 || response.status === 410) return { kind: "not_found" };
       const status = response.ok ? parseStatus(await response.json()) : null;
       return status === null ? { kind: "unreachable" } : { kind: "status", status };

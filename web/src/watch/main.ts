@@ -4,7 +4,8 @@ import "../style/base.css";
 import "./watch.css";
 import { channelOf, wishes } from "../player/address";
 import { setText } from "../player/dom";
-import { exposeFigures, Player, preloadEngine } from "../player/player";
+import { preloadEngine } from "../player/make-engine";
+import { exposeFigures, Player } from "../player/player";
 import { stateLine } from "../player/words";
 
 function byId(id: string): HTMLElement {
@@ -17,17 +18,23 @@ const channel = channelOf(location.pathname);
 const title = byId("title");
 const state = byId("state");
 
-void preloadEngine().catch(() => undefined);
-const player = new Player(byId("player"), {
-  channel,
-  ...wishes(location.search),
-  keys: "page",
-  onChange: (view, name) => {
-    setText(title, name);
-    setText(state, stateLine(view));
-    state.dataset.view = view;
-    document.title = view === "live" || view === "reconnecting" ? `${name} · live` : name;
-  },
-});
-byId("shortcuts").addEventListener("click", () => player.showHelp());
-exposeFigures(player);
+if (channel === "") {
+  setText(title, "There is nothing at this address");
+  setText(state, "A watch page is /watch/ and the name of a channel.");
+  byId("shortcuts").hidden = true;
+} else {
+  void preloadEngine().catch(() => undefined);
+  const player = new Player(byId("player"), {
+    channel,
+    ...wishes(location.search),
+    keys: "page",
+    onChange: (view, name) => {
+      setText(title, name);
+      setText(state, stateLine(view));
+      state.dataset.view = view;
+      document.title = view === "live" || view === "reconnecting" ? `${name} · live` : name;
+    },
+  });
+  byId("shortcuts").addEventListener("click", () => player.showHelp());
+  exposeFigures(player);
+}
