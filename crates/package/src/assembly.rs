@@ -1,24 +1,27 @@
 //! From an encoder's samples to chunks in the order a window wants them: period by period, each begun when all of its
-//! tracks are known.
+//! tracks are known, and before its first chunk.
 //!
-//! An encoder opens and closes renditions at segment boundaries (a ladder change, shed renditions), each rendition on
-//! its own thread. So a sample of a new period can come before every track of that period is known; it waits here.
-//! What waits is bounded by [`MAX_WAITING_BYTES`].
+//! An encoder opens and closes renditions at segment boundaries (a ladder change, shed renditions, failures), each
+//! rendition on its own thread, and perhaps a segment later than it was asked to. So where a period begins is decided by
+//! what the encoder says and does ([`lineup`]); samples of segments that are not decided wait here. What waits is
+//! bounded by [`MAX_WAITING_BYTES`] and by a few segments; at the bound the assembly goes on without the tracks that
+//! have not come, and takes them in with a period of their own if they come later.
+
+mod lineup;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use millstream_media::grid::SegmentGrid;
 use millstream_media::segment::{Chunk, SegmentEnd};
+use millstream_media::time::Timescale;
 use millstream_media::track::{RenditionName, Track};
 use millstream_media::unit::Sample;
 
-use crate::segmenter::{self, Segmenter, SegmenterOutput};
+use crate::segmenter::{self, Segmenter, SegmenterOutput, TrackKind};
+use lineup::Lineup;
 
 /// Bytes of samples that may wait for the tracks of their period.
 pub const MAX_WAITING_BYTES: usize = 64 << 20;
-
-/// Periods that may be announced and not yet begun.
-pub const MAX_WAITING_PERIODS: usize = 8;
 
 /// What a window is to be told, in order.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +30,7 @@ pub enum Output {
     BeginPeriod {
         /// Number of its first segment.
         first_segment: u64,
-        /// Its tracks, in the order of the ladder.
+        /// Its tracks, in the order of the ladder, video first.
         tracks: Vec<Track>,
     },
     /// A chunk of a rendition.
@@ -41,7 +44,7 @@ pub enum Output {
 /// Why something was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// A sample of a rendition that no period has at its time.
+    /// A sample of a rendition that nobody announced.
     #[error("segment {segment} has no rendition {rendition}")]
     UnknownRendition {
         /// The rendition.
@@ -49,15 +52,6 @@ pub enum Error {
         /// The segment its time lies in.
         segment: u64,
     },
-    /// Samples wait for a track that does not come.
-    #[error("{0} bytes wait for the tracks of a period that do not come")]
-    Waiting(usize),
-    /// More periods are announced than may wait.
-    #[error("{MAX_WAITING_PERIODS} ladder changes are already waiting")]
-    TooManyPeriods,
-    /// The encoder changed a rendition's parameters in the middle of a period.
-    #[error("rendition {0} changed its parameters within a period")]
-    Changed(RenditionName),
     /// The segmenter refused a sample.
     #[error("rendition {rendition}: a sample was refused")]
     Segmenter {
@@ -66,7 +60,7 @@ pub enum Error {
         /// Why.
         source: segmenter::Error,
     },
-    /// No segmenter can be made for a track: the configuration is at fault.
+    /// No segmenter can be made for a track: the configuration is at fault. The assembly does without it.
     #[error("rendition {rendition} cannot be segmented")]
     Config {
         /// The rendition.
@@ -76,102 +70,119 @@ pub enum Error {
     },
 }
 
-struct Period {
-    first_segment: u64,
-    expected: Vec<RenditionName>,
-    tracks: BTreeMap<RenditionName, Track>,
-    begun: bool,
-    waiting: VecDeque<(RenditionName, Sample)>,
+/// A rendition at work.
+struct Making {
+    track: Track,
+    segmenter: Segmenter,
+    /// Its encoder ended with the segment before; what comes from there on is another run.
+    ended_at: Option<u64>,
 }
 
-impl Period {
-    fn complete(&self) -> bool {
-        self.expected.iter().all(|name| self.tracks.contains_key(name))
-    }
+struct Waiting {
+    rendition: RenditionName,
+    kind: TrackKind,
+    segment: u64,
+    sample: Sample,
 }
 
 /// The assembly of one epoch-locked session.
 pub struct Assembly {
     grid: SegmentGrid,
     part_frames: u32,
-    periods: VecDeque<Period>,
-    segmenters: BTreeMap<RenditionName, Segmenter>,
-    outputs: VecDeque<Output>,
+    video: Lineup,
+    audio: Lineup,
+    making: BTreeMap<RenditionName, Making>,
+    waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
+    /// First segment and tracks of the newest period.
+    begun: Option<(u64, Vec<Track>)>,
+    /// Highest segment that is whole in any rendition.
+    ended: u64,
+    outputs: VecDeque<Output>,
 }
 
 impl Assembly {
-    /// An assembly whose first period begins at `first_segment` with these renditions. Parts are `part_frames` video
-    /// frames long.
-    pub fn new(grid: SegmentGrid, part_frames: u32, first_segment: u64, renditions: Vec<RenditionName>) -> Self {
-        let mut assembly = Assembly {
+    /// An assembly of a session that is to begin at `first_segment` with these renditions. Parts are `part_frames`
+    /// video frames long.
+    pub fn new(
+        grid: SegmentGrid,
+        part_frames: u32,
+        first_segment: u64,
+        video: Vec<RenditionName>,
+        audio: Vec<RenditionName>,
+    ) -> Self {
+        Assembly {
             grid,
             part_frames,
-            periods: VecDeque::new(),
-            segmenters: BTreeMap::new(),
-            outputs: VecDeque::new(),
+            video: Lineup::new(first_segment, video),
+            audio: Lineup::new(first_segment, audio),
+            making: BTreeMap::new(),
+            waiting: VecDeque::new(),
             waiting_bytes: 0,
-        };
-        assembly.announce(first_segment, renditions, BTreeMap::new());
-        assembly
+            begun: None,
+            ended: 0,
+            outputs: VecDeque::new(),
+        }
     }
 
-    fn announce(&mut self, first_segment: u64, expected: Vec<RenditionName>, tracks: BTreeMap<RenditionName, Track>) {
-        self.periods.push_back(Period { first_segment, expected, tracks, begun: false, waiting: VecDeque::new() });
-    }
-
-    /// From `first_segment` on the encoder makes `renditions`; those in `unchanged` go on with the tracks they have.
+    /// From `first_segment` on, or a little later, the encoder is to make `renditions` of this kind; those in
+    /// `restarting` with other parameters than before. A change that was announced before and that the encoder has not
+    /// begun to make is replaced.
     ///
     /// # Errors
-    /// [`Error::TooManyPeriods`] if too many changes wait already.
+    /// Those of samples that waited.
     pub fn change(
         &mut self,
+        kind: TrackKind,
         first_segment: u64,
         renditions: Vec<RenditionName>,
-        unchanged: &[RenditionName],
+        restarting: &[RenditionName],
     ) -> Result<(), Error> {
-        self.periods.retain(|p| p.begun || p.first_segment < first_segment);
-        if self.periods.iter().filter(|p| !p.begun).count() >= MAX_WAITING_PERIODS {
-            return Err(Error::TooManyPeriods);
-        }
-        let carried = self.periods.back().map_or_else(BTreeMap::new, |last| {
-            last.tracks.iter().filter(|(n, _)| unchanged.contains(n)).map(|(n, t)| (n.clone(), t.clone())).collect()
-        });
-        self.announce(first_segment, renditions, carried);
-        Ok(())
+        let start = first_segment.max(self.free());
+        self.lineup_mut(kind).change(start, renditions, restarting);
+        self.settle()
     }
 
     /// A rendition's encoder is open: its track, and the first segment made with it.
     ///
     /// # Errors
-    /// [`Error::Changed`] if a period that has begun has another track of this name.
+    /// [`Error::Config`], and those of samples that waited.
     pub fn started(&mut self, track: Track, from_segment: u64) -> Result<(), Error> {
-        let Some(at) = self.period_of(from_segment) else { return Ok(()) };
-        let name = track.name.clone();
-        for period in self.periods.iter_mut().skip(at) {
-            if !period.expected.contains(&name) {
-                continue;
-            }
-            match period.tracks.get(&name) {
-                Some(known) if *known == track => {}
-                Some(_) if period.begun => return Err(Error::Changed(name)),
-                _ => {
-                    period.tracks.insert(name.clone(), track.clone());
-                }
-            }
+        let kind = if track.is_video() { TrackKind::Video } else { TrackKind::Audio };
+        let free = self.free();
+        if let Err(source) = Segmenter::epoch_locked(&track, self.grid, self.part_frames) {
+            self.lineup_mut(kind).failed(&track.name, free);
+            return self.settle().and(Err(Error::Config { rendition: track.name, source }));
         }
-        self.begin_what_is_complete()
+        self.lineup_mut(kind).started(track, from_segment, free);
+        self.settle()
     }
 
-    /// A rendition cannot be made: periods that have not begun do without it.
+    /// A rendition has ended; its last sample came before. `at_segment` is the first one without it.
     ///
     /// # Errors
-    /// Those of what waited for it.
-    pub fn failed(&mut self, rendition: &RenditionName) -> Result<(), Error> {
-        for period in self.periods.iter_mut().filter(|p| !p.begun) {
-            period.expected.retain(|name| name != rendition);
+    /// Those of samples that waited.
+    pub fn ended(&mut self, rendition: &RenditionName, at_segment: u64) -> Result<(), Error> {
+        let free = self.free();
+        if let Some(making) = self.making.get_mut(rendition) {
+            making.ended_at = Some(at_segment);
         }
-        self.begin_what_is_complete()
+        for lineup in [&mut self.video, &mut self.audio] {
+            lineup.ended(rendition, at_segment, free);
+        }
+        self.settle()
+    }
+
+    /// A rendition cannot be made any more: the next period does without it.
+    ///
+    /// # Errors
+    /// Those of samples that waited.
+    pub fn failed(&mut self, rendition: &RenditionName) -> Result<(), Error> {
+        let free = self.free();
+        for lineup in [&mut self.video, &mut self.audio] {
+            lineup.failed(rendition, free);
+        }
+        self.settle()
     }
 
     /// An encoded sample.
@@ -179,28 +190,24 @@ impl Assembly {
     /// # Errors
     /// [`Error`]; the sample is then lost, the assembly goes on.
     pub fn sample(&mut self, rendition: &RenditionName, sample: Sample) -> Result<(), Error> {
-        let audio = self.is_audio(rendition);
-        let segment = if audio {
-            self.grid.segment_of_audio(sample.dts, millstream_media::time::Timescale::AUDIO_48K)
-        } else {
-            self.grid.segment_of_frame(sample.dts / u64::from(self.grid.rate().frame_ticks()))
+        let kind = if self.audio.knows(rendition) { TrackKind::Audio } else { TrackKind::Video };
+        let segment = match kind {
+            TrackKind::Audio => self.grid.segment_of_audio(sample.dts, Timescale::AUDIO_48K),
+            TrackKind::Video => self.grid.segment_of_frame(sample.dts / u64::from(self.grid.rate().frame_ticks())),
         };
-        let unknown = || Error::UnknownRendition { rendition: rendition.clone(), segment };
-        let at = self.period_of(segment).ok_or_else(unknown)?;
-        let period = self.periods.get_mut(at).ok_or_else(unknown)?;
-        if !period.expected.contains(rendition) {
-            return Err(unknown());
+        if !self.lineup(kind).knows(rendition) {
+            return Err(Error::UnknownRendition { rendition: rendition.clone(), segment });
         }
-        if period.begun {
-            return self.segment(rendition, sample);
-        }
+        self.lineup_mut(kind).sample(rendition, segment);
         self.waiting_bytes += sample.data.len();
-        if self.waiting_bytes > MAX_WAITING_BYTES {
-            self.waiting_bytes -= sample.data.len();
-            return Err(Error::Waiting(self.waiting_bytes));
+        self.waiting.push_back(Waiting { rendition: rendition.clone(), kind, segment, sample });
+        for lineup in [&mut self.video, &mut self.audio] {
+            lineup.waits(segment);
+            if self.waiting_bytes > MAX_WAITING_BYTES {
+                lineup.give_up();
+            }
         }
-        period.waiting.push_back((rendition.clone(), sample));
-        Ok(())
+        self.settle()
     }
 
     /// The encoder is done: what is open is closed.
@@ -208,14 +215,21 @@ impl Assembly {
     /// # Errors
     /// [`Error::Segmenter`], which would be a fault of ours; all renditions are closed all the same.
     pub fn finish(&mut self) -> Result<(), Error> {
-        let mut result = Ok(());
-        let names: Vec<RenditionName> = self.segmenters.keys().cloned().collect();
-        for name in names {
-            let flushed = self.segmenters.get_mut(&name).map_or(Ok(()), Segmenter::flush);
-            self.drain(&name);
+        self.video.give_up();
+        self.audio.give_up();
+        let mut result = self.settle();
+        for (name, mut making) in std::mem::take(&mut self.making) {
+            let flushed = making.segmenter.flush();
+            self.drain(&name, &mut making.segmenter);
             result = result.and(flushed.map_err(|source| Error::Segmenter { rendition: name, source }));
         }
         result
+    }
+
+    /// Whether the encoder is still to make a change that was announced, or to begin. A change announced meanwhile
+    /// replaces it; if the encoder has made both, renditions may have gaps, so it is better to wait.
+    pub fn is_changing(&self) -> bool {
+        self.video.is_changing() || self.audio.is_changing()
     }
 
     /// The next thing to tell the window.
@@ -223,63 +237,120 @@ impl Assembly {
         self.outputs.pop_front()
     }
 
-    fn is_audio(&self, rendition: &RenditionName) -> bool {
-        self.periods.iter().find_map(|p| p.tracks.get(rendition)).is_some_and(|t| !t.is_video())
+    const fn lineup(&self, kind: TrackKind) -> &Lineup {
+        match kind {
+            TrackKind::Video => &self.video,
+            TrackKind::Audio => &self.audio,
+        }
     }
 
-    fn period_of(&self, segment: u64) -> Option<usize> {
-        self.periods.iter().rposition(|p| p.first_segment <= segment)
+    const fn lineup_mut(&mut self, kind: TrackKind) -> &mut Lineup {
+        match kind {
+            TrackKind::Video => &mut self.video,
+            TrackKind::Audio => &mut self.audio,
+        }
     }
 
-    fn begin_what_is_complete(&mut self) -> Result<(), Error> {
+    /// The first segment that another period can begin with: one that no rendition has whole. A rendition that goes on
+    /// may have begun it.
+    fn free(&self) -> u64 {
+        self.begun.as_ref().map_or(0, |(first, _)| (*first).max(self.ended + 1))
+    }
+
+    /// Begins the periods that are decided, and lets the samples of decided segments go.
+    fn settle(&mut self) -> Result<(), Error> {
         let mut result = Ok(());
-        for at in 0..self.periods.len() {
-            let Some(period) = self.periods.get_mut(at) else { break };
-            if period.begun {
+        loop {
+            let (ended, decided) = (self.ended, self.begin_periods());
+            if !self.waiting.iter().any(|w| w.segment < decided) {
+                return result;
+            }
+            let (ready, later): (VecDeque<Waiting>, VecDeque<Waiting>) =
+                std::mem::take(&mut self.waiting).into_iter().partition(|w| w.segment < decided);
+            self.waiting = later;
+            for waiting in ready {
+                self.waiting_bytes -= waiting.sample.data.len();
+                result = result.and(self.segment(waiting));
+            }
+            if self.ended == ended {
+                return result;
+            }
+        }
+    }
+
+    /// Begins all periods that can begin. Samples of segments below the number returned can go.
+    fn begin_periods(&mut self) -> u64 {
+        let decided = self.video.decided_before().min(self.audio.decided_before());
+        if self.begun.is_none() {
+            if !self.video.has_begun() || !self.audio.has_begun() {
+                return 0;
+            }
+            let Some(first) = self.video.first().into_iter().chain(self.audio.first()).min() else { return 0 };
+            // Whoever begins later has a gap there; a period of its own would be a discontinuity for all.
+            self.video.begin_at(first);
+            self.audio.begin_at(first);
+            self.begin_period(first);
+        }
+        let mut changes: Vec<u64> = self.video.changes().chain(self.audio.changes()).collect();
+        changes.sort_unstable();
+        for first in changes {
+            let Some((newest, _)) = self.begun.as_ref().filter(|(newest, _)| *newest <= first && first < decided)
+            else {
                 continue;
+            };
+            // The window lets a session begin elsewhere until a segment of it is whole, so that has to come first.
+            let patience = first.saturating_add(lineup::MAX_WAITING_SEGMENTS);
+            if *newest < first && self.ended < *newest && self.waiting.iter().all(|w| w.segment < patience) {
+                return first;
             }
-            if !period.complete() {
-                break;
-            }
-            period.begun = true;
-            let tracks: Vec<Track> = period.expected.iter().filter_map(|n| period.tracks.get(n)).cloned().collect();
-            let waiting = std::mem::take(&mut period.waiting);
-            let first_segment = period.first_segment;
-            // A rendition that goes on with the same track keeps its segmenter: its boundaries are the grid's anyway.
-            for track in &tracks {
-                if !self.segmenters.contains_key(&track.name) {
-                    let made = Segmenter::epoch_locked(track, self.grid, self.part_frames);
-                    let rendition = track.name.clone();
-                    let segmenter = made.map_err(|source| Error::Config { rendition, source })?;
-                    self.segmenters.insert(track.name.clone(), segmenter);
-                }
-            }
-            self.outputs.push_back(Output::BeginPeriod { first_segment, tracks });
-            for (rendition, sample) in waiting {
-                self.waiting_bytes -= sample.data.len();
-                result = result.and(self.segment(&rendition, sample));
-            }
+            self.begin_period(first);
         }
-        // A begun period is needed only while samples of it may come: the newest begun one and its forerunner.
-        while self.periods.iter().filter(|p| p.begun).count() > 2 {
-            self.periods.pop_front();
-        }
-        result
+        decided
     }
 
-    fn segment(&mut self, rendition: &RenditionName, sample: Sample) -> Result<(), Error> {
-        let Some(segmenter) = self.segmenters.get_mut(rendition) else { return Ok(()) };
-        let pushed = segmenter.push(sample);
-        self.drain(rendition);
-        pushed.map_err(|source| Error::Segmenter { rendition: rendition.clone(), source })
+    fn begin_period(&mut self, first_segment: u64) {
+        let tracks: Vec<Track> =
+            self.video.tracks_at(first_segment).iter().chain(self.audio.tracks_at(first_segment)).cloned().collect();
+        if tracks.is_empty() || self.begun.as_ref().is_some_and(|(_, known)| *known == tracks) {
+            return;
+        }
+        self.begun = Some((first_segment, tracks.clone()));
+        self.outputs.push_back(Output::BeginPeriod { first_segment, tracks });
+        // What ended some segments ago has no samples left.
+        self.making.retain(|_, making| making.ended_at.is_none_or(|at| at + 8 > first_segment));
     }
 
-    fn drain(&mut self, rendition: &RenditionName) {
-        let Some(segmenter) = self.segmenters.get_mut(rendition) else { return };
+    /// Gives a sample to its segmenter. One before its rendition's first segment is left out.
+    fn segment(&mut self, waiting: Waiting) -> Result<(), Error> {
+        let Waiting { rendition, kind, segment, sample } = waiting;
+        let Some(track) = self.lineup(kind).tracks_at(segment).iter().find(|t| t.name == rendition) else {
+            return Ok(());
+        };
+        let goes_on = self
+            .making
+            .get(&rendition)
+            .is_some_and(|m| m.track == *track && m.ended_at.is_none_or(|ended| segment < ended));
+        if !goes_on {
+            let segmenter = Segmenter::epoch_locked(track, self.grid, self.part_frames)
+                .map_err(|source| Error::Config { rendition: rendition.clone(), source })?;
+            let made = Making { track: track.clone(), segmenter, ended_at: None };
+            self.making.insert(rendition.clone(), made);
+        }
+        let Some(mut making) = self.making.remove(&rendition) else { return Ok(()) };
+        let pushed = making.segmenter.push(sample);
+        self.drain(&rendition, &mut making.segmenter);
+        self.making.insert(rendition.clone(), making);
+        pushed.map_err(|source| Error::Segmenter { rendition, source })
+    }
+
+    fn drain(&mut self, rendition: &RenditionName, segmenter: &mut Segmenter) {
         while let Some(output) = segmenter.pull() {
             self.outputs.push_back(match output {
                 SegmenterOutput::Chunk(chunk) => Output::Chunk(rendition.clone(), chunk),
-                SegmenterOutput::SegmentEnd(end) => Output::End(rendition.clone(), end),
+                SegmenterOutput::SegmentEnd(end) => {
+                    self.ended = self.ended.max(end.segment);
+                    Output::End(rendition.clone(), end)
+                }
                 SegmenterOutput::Warning(warning) => Output::Warning(rendition.clone(), warning),
             });
         }

@@ -15,6 +15,7 @@ use millstream_media::time::{MonoTime, UtcTime};
 use millstream_media::track::RenditionName;
 use millstream_media::unit::Contribution;
 use millstream_package::assembly::Assembly;
+use millstream_package::segmenter::TrackKind;
 use millstream_telemetry::ChannelMetrics;
 use millstream_window::Timing;
 use tokio::sync::mpsc;
@@ -88,12 +89,13 @@ impl Abr {
             lost_after: Duration::MAX,
             ..loss::Config::default()
         };
-        let names = names(&ladder);
-        tracing::info!(channel = %config.name, frame_rate = rate.as_f64(), first_segment, renditions = ?names.iter().map(RenditionName::as_str).collect::<Vec<_>>(), "encoding begins");
+        let (video, audio) = (video_names(&ladder), audio_names(&ladder));
+        let renditions: Vec<&str> = video.iter().chain(&audio).map(RenditionName::as_str).collect();
+        tracing::info!(channel = %config.name, frame_rate = rate.as_f64(), first_segment, ?renditions, "encoding begins");
         let mut abr = Abr {
             grid,
             shape,
-            assembly: Assembly::new(grid, part_frames, first_segment, names),
+            assembly: Assembly::new(grid, part_frames, first_segment, video, audio),
             ladder,
             handle,
             events,
@@ -149,7 +151,7 @@ impl Abr {
             EncoderEvent::RenditionStarted { track, from_segment } => self.assembly.started(track, from_segment),
             EncoderEvent::RenditionEnded { name, at_segment } => {
                 tracing::info!(rendition = %name, at_segment, "rendition ended");
-                Ok(())
+                self.assembly.ended(&name, at_segment)
             }
             EncoderEvent::RenditionFailed { name, reason } => {
                 self.ladder.video.retain(|rendition| rendition.name != name);
@@ -232,13 +234,20 @@ impl Abr {
         Ok(at_segment)
     }
 
+    /// Tells the assembly what the encoder was asked for.
     fn expect(&mut self, ladder: Ladder, at_segment: u64) -> Result<(), millstream_package::assembly::Error> {
-        let same_video = ladder.video.iter().filter(|r| self.ladder.video.contains(r)).map(|r| r.name.clone());
-        let same_audio = ladder.audio.iter().filter(|_| self.ladder.audio == ladder.audio).map(|r| r.name.clone());
-        let unchanged: Vec<RenditionName> = same_video.chain(same_audio).collect();
-        let changed = self.assembly.change(at_segment, names(&ladder), &unchanged);
-        self.ladder = ladder;
-        changed
+        let before = std::mem::replace(&mut self.ladder, ladder);
+        let mut result = Ok(());
+        if self.ladder.video != before.video {
+            let changed = self.ladder.video.iter().filter(|r| !before.video.contains(r));
+            let changed: Vec<RenditionName> = changed.map(|r| r.name.clone()).collect();
+            result = self.assembly.change(TrackKind::Video, at_segment, video_names(&self.ladder), &changed);
+        }
+        if self.ladder.audio != before.audio {
+            let names = audio_names(&self.ladder);
+            result = result.and(self.assembly.change(TrackKind::Audio, at_segment, names.clone(), &names));
+        }
+        result
     }
 
     /// From media time to the encoded frame, in milliseconds.
@@ -291,9 +300,12 @@ fn resolve(config: &ChannelConfig, shape: Option<InputShape>) -> Result<Ladder, 
     config.ladder.clone().unwrap_or_default().resolve(shape).map_err(|error| error.to_string())
 }
 
-fn names(ladder: &Ladder) -> Vec<RenditionName> {
-    let video = ladder.video.iter().map(|rendition| rendition.name.clone());
-    video.chain(ladder.audio.iter().map(|rendition| rendition.name.clone())).collect()
+fn video_names(ladder: &Ladder) -> Vec<RenditionName> {
+    ladder.video.iter().map(|rendition| rendition.name.clone()).collect()
+}
+
+fn audio_names(ladder: &Ladder) -> Vec<RenditionName> {
+    ladder.audio.iter().map(|rendition| rendition.name.clone()).collect()
 }
 
 fn shape_of(config: &VideoConfig) -> InputShape {

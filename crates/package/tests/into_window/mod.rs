@@ -1,0 +1,101 @@
+//! What is assembled, fed into a window that may refuse nothing, and what came out of it for each rendition.
+#![allow(dead_code, reason = "shared by several tests, each of which uses a part")]
+
+use std::collections::BTreeMap;
+
+use millstream_media::cmaf;
+use millstream_media::codec::{AacConfig, AudioConfig, AvcConfig, VideoConfig};
+use millstream_media::grid::FrameRate;
+use millstream_media::segment::{Chunk, SegmentEnd};
+use millstream_media::time::{MonoTime, Timescale};
+use millstream_media::track::{RenditionName, Track, TrackMedia};
+use millstream_package::assembly::Output;
+use millstream_package::segmenter::Warning;
+use millstream_window::{Config, Timing, Window};
+
+const SPS: [u8; 30] = [
+    0x67, 0x64, 0x00, 0x1e, 0xac, 0xd9, 0x40, 0xa0, 0x2f, 0xf9, 0x70, 0x16, 0xa0, 0x20, 0x20, 0x28, 0x00, 0x00, 0x03,
+    0x00, 0x08, 0x00, 0x00, 0x03, 0x01, 0xe0, 0x78, 0xb1, 0x6c, 0xb0,
+];
+
+/// A video configuration; `variant` makes different ones.
+pub fn avc(variant: u8) -> VideoConfig {
+    VideoConfig::Avc(AvcConfig::from_parameter_sets(&[SPS], &[[0x68, 0xef, 0x8f, 0xc0 | variant]]).unwrap())
+}
+
+pub fn aac(rate: u32) -> AudioConfig {
+    AudioConfig::Aac(AacConfig::lc(rate, 2).unwrap())
+}
+
+pub fn name(text: &str) -> RenditionName {
+    RenditionName::new(text).unwrap()
+}
+
+pub fn video_track(rendition: &str, rate: FrameRate, variant: u8) -> Track {
+    let media = TrackMedia::Video { config: avc(variant), width: 720, height: 480, frame_rate: Some(rate) };
+    Track { name: name(rendition), timescale: rate.timescale(), bit_rate: 1_000_000, media }
+}
+
+pub fn audio_track(rendition: &str, bit_rate: u32) -> Track {
+    let media = TrackMedia::Audio { config: aac(48_000) };
+    Track { name: name(rendition), timescale: Timescale::AUDIO_48K, bit_rate, media }
+}
+
+/// A window and the record of what went into it.
+pub struct Fed {
+    pub window: Window,
+    /// First segment and track names of each period.
+    pub periods: Vec<(u64, Vec<String>)>,
+    /// Ends of segments, by rendition.
+    pub ends: BTreeMap<RenditionName, Vec<SegmentEnd>>,
+    /// Chunks by rendition.
+    pub chunks: BTreeMap<RenditionName, Vec<Chunk>>,
+    pub warnings: Vec<Warning>,
+}
+
+impl Fed {
+    pub fn new() -> Self {
+        Fed {
+            window: Window::new(Config::default()),
+            periods: Vec::new(),
+            ends: BTreeMap::new(),
+            chunks: BTreeMap::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    pub fn begin_session(&mut self, timing: Timing) {
+        self.window.begin_session(timing, NOW);
+    }
+
+    /// Panics if the window refuses it.
+    pub fn take(&mut self, output: Output, discontinuity: bool) {
+        match output {
+            Output::BeginPeriod { first_segment, tracks } => {
+                self.periods.push((first_segment, tracks.iter().map(|t| t.name.to_string()).collect()));
+                let tracks = tracks.into_iter().map(|t| (cmaf::init_segment(&t), t)).map(|(i, t)| (t, i)).collect();
+                self.window.begin_period(first_segment, tracks, discontinuity).unwrap();
+            }
+            Output::Chunk(rendition, chunk) => {
+                self.window.push_chunk(&rendition, chunk.clone(), NOW).unwrap();
+                self.chunks.entry(rendition).or_default().push(chunk);
+            }
+            Output::End(rendition, end) => {
+                self.window.end_segment(&rendition, end, NOW).unwrap();
+                self.ends.entry(rendition).or_default().push(end);
+            }
+            Output::Warning(_, warning) => self.warnings.push(warning),
+        }
+    }
+
+    /// Numbers of a rendition's whole segments.
+    pub fn numbers(&self, rendition: &str) -> Vec<u64> {
+        self.ends.get(&name(rendition)).map_or(Vec::new(), |ends| ends.iter().map(|e| e.segment).collect())
+    }
+
+    pub fn gaps(&self) -> u64 {
+        self.window.statistics().gaps
+    }
+}
+
+pub const NOW: MonoTime = MonoTime(std::time::Duration::ZERO);
