@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use millstream_control::channel::{ChannelConfig, FrameRateSetting};
 use millstream_control::documents::FrameFamily;
-use millstream_encode::ladder::InputShape;
+use millstream_encode::ladder::{InputShape, LadderConfig};
 use millstream_encode::loss::{self, Action, InputLoss};
 use millstream_encode::rate::{self, Family};
 use millstream_encode::{Encoder, EncoderConfig, EncoderEvent, EncoderHandle};
 use millstream_encode_wire::message::Ladder;
 use millstream_media::codec::VideoConfig;
-use millstream_media::grid::{FrameRate, SegmentGrid};
-use millstream_media::time::{MonoTime, UtcTime};
+use millstream_media::grid::{FrameIndex, FrameRate, SegmentGrid};
+use millstream_media::time::{MonoTime, Timescale, UtcTime};
 use millstream_media::track::RenditionName;
 use millstream_media::unit::Contribution;
 use millstream_package::assembly::Assembly;
@@ -31,6 +31,8 @@ const SLATE_TEXT: &str = "WE WILL BE RIGHT BACK";
 const FINISH_PATIENCE: Duration = Duration::from_secs(6);
 /// Segments ahead of the newest encoded frame at which a new ladder takes effect: time for the encoders to open.
 const CHANGE_AHEAD: u64 = 2;
+/// Media time by which a session may begin later than its contribution, so that no number is used twice.
+const MAX_WAIT_FOR_NUMBER: Duration = Duration::from_secs(10);
 /// Address space of the worker in MiB; a 2160p ladder needs about half.
 const WORKER_MEMORY_MIB: u64 = 4096;
 
@@ -41,7 +43,11 @@ pub type Event = Option<EncoderEvent>;
 pub struct Abr {
     grid: SegmentGrid,
     shape: Option<InputShape>,
+    /// The ladder that is asked for, and what it is for the present input.
+    wanted: LadderConfig,
     ladder: Ladder,
+    /// Another ladder is to be made as soon as the change before it is.
+    is_outdated: bool,
     assembly: Assembly,
     handle: EncoderHandle,
     events: mpsc::Receiver<EncoderEvent>,
@@ -69,8 +75,9 @@ impl Abr {
         publisher.remember_family(family_of(rate));
         let grid = config.grid(rate);
         let shape = begin.video.as_ref().map(shape_of);
-        let ladder = resolve(config, shape)?;
-        let first_frame = grid.nearest_frame(begin.first).max(grid.first_frame(publisher.first_free()));
+        let wanted = config.ladder.clone().unwrap_or_default();
+        let ladder = wanted.resolve(shape).map_err(|error| error.to_string())?;
+        let first_frame = first_frame(grid, begin.first, publisher.first_free())?;
         let first_segment = grid.segment_of_frame(first_frame);
         let part_frames = part_frames(config, grid);
         publisher.begin_session(Timing::epoch_locked(grid), false);
@@ -95,6 +102,8 @@ impl Abr {
         let mut abr = Abr {
             grid,
             shape,
+            wanted,
+            is_outdated: false,
             assembly: Assembly::new(grid, part_frames, first_segment, video, audio),
             ladder,
             handle,
@@ -119,10 +128,28 @@ impl Abr {
         match &item {
             Contribution::Video(unit) => self.loss.unit(loss::Kind::Video, unit.pts, now),
             Contribution::Audio(unit) => self.loss.unit(loss::Kind::Audio, unit.pts, now),
-            Contribution::VideoConfig(_) | Contribution::AudioConfig(_) => {}
+            Contribution::VideoConfig(config) => {
+                let shape = shape_of(config);
+                // The ladder follows the input: never upscaled, and never left small when the input has grown.
+                if self.shape.is_some_and(|before| before != shape) {
+                    self.shape = Some(shape);
+                    self.is_outdated = true;
+                }
+            }
+            Contribution::AudioConfig(_) => {}
         }
         // An encoder that has ended says so in its events.
         let _ = self.handle.send(item).await;
+    }
+
+    /// Whether the session began without pictures, so that it can show none.
+    pub const fn is_sound_only(&self) -> bool {
+        self.shape.is_none()
+    }
+
+    /// Whether no rendition of the picture can be made.
+    pub fn has_lost_picture(&self) -> bool {
+        self.shape.is_some() && self.ladder.video.is_empty()
     }
 
     /// The contributor's connection has ended.
@@ -155,6 +182,7 @@ impl Abr {
             }
             EncoderEvent::RenditionFailed { name, reason } => {
                 self.ladder.video.retain(|rendition| rendition.name != name);
+                self.ladder.audio.take_if(|rendition| rendition.name == name);
                 warning = Some(format!("rendition {name} cannot be made: {reason}"));
                 self.assembly.failed(&name)
             }
@@ -203,11 +231,15 @@ impl Abr {
     }
 
     fn note_progress(&mut self, rendition: &RenditionName, dts: u64) {
-        if self.ladder.video.first().is_some_and(|highest| highest.name == *rendition) {
-            let frame = dts / u64::from(self.grid.rate().frame_ticks());
-            self.newest_segment = self.grid.segment_of_frame(frame);
-            self.encode_ms = Some(self.clock.utc().nanos_since(self.grid.frame_time(frame)) / 1_000_000);
-        }
+        let at = match (self.ladder.video.first(), &self.ladder.audio) {
+            (Some(highest), _) if highest.name == *rendition => {
+                self.grid.frame_time(dts / u64::from(self.grid.rate().frame_ticks()))
+            }
+            (None, Some(audio)) if audio.name == *rendition => UtcTime::from_ticks(dts, Timescale::AUDIO_48K),
+            _ => return,
+        };
+        self.newest_segment = self.grid.segment_of_frame(self.grid.frame_at_or_before(at));
+        self.encode_ms = Some(self.clock.utc().nanos_since(at) / 1_000_000);
     }
 
     /// Bridges a contribution that is late or lost. Returns the media time up to which output has been asked for, before
@@ -222,16 +254,31 @@ impl Abr {
         }
     }
 
-    /// Takes the ladder of `config` from a coming segment boundary on; returns that segment.
+    /// The channel's ladder is another one; see [`Abr::follow_ladder`].
+    pub fn set_ladder(&mut self, wanted: LadderConfig) {
+        self.wanted = wanted;
+        self.is_outdated = true;
+    }
+
+    /// If another ladder is wanted, or the input has another shape, makes the ladder from a coming segment boundary on;
+    /// returns that segment. One change is made after the other.
     ///
     /// # Errors
-    /// Why the ladder cannot be made.
-    pub async fn change_ladder(&mut self, config: &ChannelConfig) -> Result<u64, String> {
-        let ladder = resolve(config, self.shape)?;
+    /// Why the ladder cannot be made; the present one goes on.
+    pub async fn follow_ladder(&mut self) -> Result<Option<u64>, String> {
+        if !self.is_outdated || self.assembly.is_changing() {
+            return Ok(None);
+        }
+        self.is_outdated = false;
+        let ladder = self.wanted.resolve(self.shape).map_err(|error| error.to_string())?;
+        if ladder == self.ladder {
+            return Ok(None);
+        }
         let at_segment = self.newest_segment + CHANGE_AHEAD;
         self.handle.reconfigure(ladder.clone(), at_segment).await.map_err(|error| error.to_string())?;
         self.expect(ladder, at_segment).map_err(|error| chain(&error))?;
-        Ok(at_segment)
+        self.shed = 0;
+        Ok(Some(at_segment))
     }
 
     /// Tells the assembly what the encoder was asked for.
@@ -296,8 +343,18 @@ impl Abr {
     }
 }
 
-fn resolve(config: &ChannelConfig, shape: Option<InputShape>) -> Result<Ladder, String> {
-    config.ladder.clone().unwrap_or_default().resolve(shape).map_err(|error| error.to_string())
+/// The session's first frame: that of the contribution, but not of a segment that was published before.
+fn first_frame(grid: SegmentGrid, first: UtcTime, first_free: u64) -> Result<FrameIndex, String> {
+    let (natural, free) = (grid.nearest_frame(first), grid.first_frame(first_free));
+    let wait = grid.frame_time(free).since(grid.frame_time(natural));
+    if wait > MAX_WAIT_FOR_NUMBER {
+        return Err(format!(
+            "segment {first_free} is the first whose number was never used, and it begins only in {} s: the segment length, \
+             the frame rate or the mode was changed, or the clock was set back. Undo that, or make a new channel",
+            wait.as_secs()
+        ));
+    }
+    Ok(natural.max(free))
 }
 
 fn video_names(ladder: &Ladder) -> Vec<RenditionName> {

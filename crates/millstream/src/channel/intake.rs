@@ -10,6 +10,9 @@ use millstream_media::unit::Contribution;
 
 /// Media time after which a contribution that has sent no video so far is taken for one without.
 pub const WAIT_FOR_VIDEO: Duration = Duration::from_millis(1500);
+/// The same if its video configuration has come: a source that is joined in the middle has its first key frame a group
+/// of pictures later.
+pub const WAIT_FOR_KEY: Duration = Duration::from_secs(6);
 /// Pictures after which the frame rate is measured, if nobody declared it.
 const PICTURES_TO_MEASURE: usize = 16;
 /// Units held at most; when reached, the decision is made with what is known.
@@ -67,7 +70,11 @@ impl Intake {
         };
         let first = *self.first.get_or_insert(at);
         self.held.push(item);
-        let waited = at.since(first) >= WAIT_FOR_VIDEO || self.held.len() >= MAX_HELD;
+        let patience = match &self.video {
+            Some(_) if self.pictures.is_empty() => WAIT_FOR_KEY,
+            _ => WAIT_FOR_VIDEO,
+        };
+        let waited = at.since(first) >= patience || self.held.len() >= MAX_HELD;
         let rate = self.frame_rate();
         let known = self.video.is_some() && !self.pictures.is_empty() && rate.is_some();
         (known || waited).then(|| self.begin(rate))

@@ -147,35 +147,38 @@ impl Publisher {
             self.save().await;
         }
         let now = self.clock.mono();
-        match self.origin.with_window(|window| window.end_segment(rendition, end, now)) {
-            Ok(()) => {
-                let scale = self.tracks.iter().find(|(t, _)| t.name == *rendition).map(|(t, _)| t.timescale);
-                let seconds = scale.map_or(0.0, |scale| scale.seconds(end.duration));
-                let of_rendition = self.metrics.rendition(self.name.as_str(), rendition.as_str());
-                of_rendition.segment(Duration::from_secs_f64(seconds));
-                if let Some(scale) = scale {
-                    let ends = UtcTime::from_ticks(end.start + end.duration, scale);
-                    self.channel_metrics.publish_latency.observe(self.clock.utc().since(ends));
-                }
-                tracing::debug!(channel = %self.name, %rendition, segment = end.segment, seconds, "segment published");
-            }
-            Err(millstream_window::Error::TooLong { duration_ms, .. }) => self.lengthen(end, duration_ms),
-            Err(error) => {
-                tracing::warn!(channel = %self.name, %rendition, segment = end.segment, %error, "a segment could not be listed");
-            }
+        let mut ended = self.origin.with_window(|window| window.end_segment(rendition, end, now));
+        if let Err(millstream_window::Error::TooLong { duration_ms, .. }) = ended {
+            self.lengthen(end.segment, duration_ms);
+            ended = self.origin.with_window(|window| window.end_segment(rendition, end, now));
         }
+        if let Err(error) = ended {
+            tracing::warn!(channel = %self.name, %rendition, segment = end.segment, %error, "a segment could not be listed");
+            return;
+        }
+        let scale = self.tracks.iter().find(|(t, _)| t.name == *rendition).map(|(t, _)| t.timescale);
+        let seconds = scale.map_or(0.0, |scale| scale.seconds(end.duration));
+        let of_rendition = self.metrics.rendition(self.name.as_str(), rendition.as_str());
+        of_rendition.segment(Duration::from_secs_f64(seconds));
+        if let Some(scale) = scale {
+            let ends = UtcTime::from_ticks(end.start + end.duration, scale);
+            self.channel_metrics.publish_latency.observe(self.clock.utc().since(ends));
+        }
+        tracing::debug!(channel = %self.name, %rendition, segment = end.segment, seconds, "segment published");
     }
 
-    /// The source's groups of pictures became longer than the list promises: another list begins, with more room.
-    fn lengthen(&mut self, end: SegmentEnd, duration_ms: u64) {
+    /// The source's groups of pictures became longer than the list promises, which may not change: another list begins
+    /// with this segment, or with the next one if another rendition has this one whole already.
+    fn lengthen(&mut self, segment: u64, duration_ms: u64) {
         let Some(timing) = self.timing else { return };
         let target = u32::try_from(duration_ms.div_ceil(1000) + 1).unwrap_or(u32::MAX);
-        tracing::warn!(channel = %self.name, segment = end.segment, duration_ms, target, "segments became longer; a new list begins");
-        let longer = Timing::with_target(timing.length(), target);
-        self.begin_session(longer, self.passthrough);
-        let tracks = self.tracks.clone();
-        let next = end.segment + 1;
-        if let Err(error) = self.origin.with_window(|window: &mut Window| window.begin_period(next, tracks, true)) {
+        tracing::warn!(channel = %self.name, segment, duration_ms, target, "segments became longer; a new list begins");
+        self.begin_session(Timing::with_target(timing.length(), target), self.passthrough);
+        let begun = self.origin.with_window(|window: &mut Window| {
+            let first = segment.max(window.highest().map_or(0, |highest| highest + 1));
+            window.begin_period(first, self.tracks.clone(), true)
+        });
+        if let Err(error) = begun {
             tracing::error!(channel = %self.name, %error, "the longer list cannot begin");
         }
     }

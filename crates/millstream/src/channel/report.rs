@@ -25,6 +25,8 @@ pub struct Input {
     pub declared_frame_rate: Option<f64>,
     /// Pictures since the last report.
     pub pictures: u64,
+    /// Pictures since the connection began.
+    pub pictures_ever: u64,
     /// How far the newest unit's media time lay behind its arrival, in nanoseconds.
     pub behind: Option<i64>,
     last_bytes: u64,
@@ -41,8 +43,15 @@ impl Input {
 
     /// Measures rates over the time since the last report.
     fn measure(&mut self, now: MonoTime, metrics: &ChannelMetrics) {
+        let Some(info) = self.info.as_ref() else {
+            metrics.ingest_bit_rate.set(0.0);
+            metrics.ingest_frame_rate.set(0.0);
+            return;
+        };
         let seconds = now.since(self.last_report).as_secs_f64();
-        let Some(info) = self.info.as_ref().filter(|_| seconds > 0.2) else { return };
+        if seconds <= 0.2 {
+            return;
+        }
         let bytes = info.bytes_in.get();
         let new_bytes = bytes.saturating_sub(self.last_bytes);
         self.bit_rate = Some((new_bytes as f64 * 8.0 / seconds) as u64);
@@ -113,6 +122,16 @@ impl Reporter {
     /// Adds a warning.
     pub fn warn(&self, warning: impl Into<String>) {
         self.status.warn(warning);
+    }
+
+    /// The channel's fault, if it is in [`State::Error`].
+    pub fn error(&self) -> Option<String> {
+        self.status.get().error
+    }
+
+    /// Takes these warnings back: what they warned of is over.
+    pub fn withdraw(&self, warnings: &[String]) {
+        self.status.update(|status| status.warnings.retain(|warning| !warnings.contains(warning)));
     }
 
     /// Takes all warnings back: a new session begins.

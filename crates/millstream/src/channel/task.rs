@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use millstream_control::channel::{ChannelConfig, ClockSource, Mode};
 use millstream_control::registry::Channel;
-use millstream_control::status::State;
+use millstream_control::status::{MAX_WARNINGS, State};
 use millstream_ingest::contribution::{ContributionEvent, Mapper};
 use millstream_ingest::source::{EndReason, SourceEvent, SourceInfo, SourceMessage};
 use millstream_ingest::timeline::{self, TimelineEvent};
@@ -33,6 +33,11 @@ const LOSS_AFTER: Duration = Duration::from_millis(1500);
 /// How far media may run ahead of the clock before its source is slowed down: senders flush a backlog, and files are
 /// sent faster than real time.
 const MAX_AHEAD: Duration = Duration::from_secs(5);
+
+/// Time after which a contribution of which nothing can be shown is an error.
+const INTAKE_PATIENCE: Duration = Duration::from_secs(10);
+/// The same for one that is encoded or packaged already: a passthrough source may have one key frame in 20 s.
+const FIRST_SEGMENT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the runtime asks of a channel's task.
 #[derive(Debug)]
@@ -64,6 +69,12 @@ pub struct Task {
     input: Input,
     last_media: MonoTime,
     loss_counted: MonoTime,
+    /// Since when something is to be shown and is not.
+    starting_since: MonoTime,
+    /// Warnings of the contribution that publishes now.
+    source_warnings: Vec<String>,
+    /// Warnings of a ladder that could not be made.
+    ladder_warnings: Vec<String>,
     /// The source is not read before this.
     paused_until: Option<MonoTime>,
 }
@@ -85,6 +96,9 @@ impl Task {
             mapper: new_mapper(&config),
             last_media: clock.mono(),
             loss_counted: clock.mono(),
+            starting_since: clock.mono(),
+            source_warnings: Vec::new(),
+            ladder_warnings: Vec::new(),
             surroundings,
             config,
             reporter,
@@ -139,16 +153,11 @@ impl Task {
 
     async fn configure(&mut self, config: ChannelConfig) {
         self.reporter.set_title(config.display_title());
+        let ladder_changed = config.ladder != self.config.ladder;
         if let Session::Abr(abr) = &mut self.session
-            && config.ladder != self.config.ladder
+            && ladder_changed
         {
-            match abr.change_ladder(&config).await {
-                Ok(at_segment) => tracing::info!(channel = %config.name, at_segment, "the ladder changes"),
-                Err(error) => {
-                    tracing::warn!(channel = %config.name, error, "the ladder could not be changed");
-                    self.reporter.warn(format!("the new ladder is not in force: {error}"));
-                }
-            }
+            abr.set_ladder(config.ladder.clone().unwrap_or_default());
         }
         let waits = self.session_runs()
             && (config.mode, config.clock, config.segment_seconds, config.part_seconds, config.frame_rate)
@@ -164,7 +173,32 @@ impl Task {
                 "changed settings of mode, clock, segments or frame rate take effect when the channel next goes on air",
             );
         }
+        let may_be_mended = config.mode != self.config.mode || ladder_changed;
         self.config = config;
+        if let Session::Abr(_) = &self.session {
+            self.follow_ladder().await;
+        } else if may_be_mended && matches!(self.session, Session::Off) && self.reporter.state() == State::Error {
+            self.reporter.clear_warnings();
+            self.reporter.enter(State::Offline, None);
+        }
+    }
+
+    /// Lets the ladder follow the settings and the input.
+    async fn follow_ladder(&mut self) {
+        let Session::Abr(abr) = &mut self.session else { return };
+        match abr.follow_ladder().await {
+            Ok(None) => {}
+            Ok(Some(at_segment)) => {
+                tracing::info!(channel = %self.config.name, at_segment, "the ladder changes");
+                self.reporter.withdraw(&std::mem::take(&mut self.ladder_warnings));
+            }
+            Err(error) => {
+                tracing::warn!(channel = %self.config.name, error, "the ladder could not be changed");
+                let warning = format!("the new ladder is not in force: {error}");
+                self.ladder_warnings.push(warning.clone());
+                self.reporter.warn(warning);
+            }
+        }
     }
 
     const fn session_runs(&self) -> bool {
@@ -197,16 +231,25 @@ impl Task {
             }
             ContributionEvent::Warning(warning) => {
                 tracing::warn!(channel = %self.config.name, %warning, "contribution");
-                self.reporter.warn(warning.to_string());
+                self.warn_of_source(warning.to_string());
             }
             ContributionEvent::Ended(reason) => self.on_ended(&reason),
         }
+    }
+
+    /// A warning that ends with the contribution's connection.
+    fn warn_of_source(&mut self, warning: String) {
+        if !self.source_warnings.contains(&warning) && self.source_warnings.len() < MAX_WARNINGS {
+            self.source_warnings.push(warning.clone());
+        }
+        self.reporter.warn(warning);
     }
 
     fn on_started(&mut self, info: SourceInfo) {
         let now = self.surroundings.clock.mono();
         tracing::info!(channel = %self.config.name, remote = %info.remote, encoder = info.encoder.as_deref().unwrap_or("unknown"), "contribution started");
         self.input.begin(info, now);
+        self.reporter.withdraw(&std::mem::take(&mut self.source_warnings));
         match &mut self.session {
             Session::Abr(_) => self.metrics.ingest_reconnects.increment(),
             Session::Passthrough(session) => {
@@ -215,11 +258,24 @@ impl Task {
             }
             Session::Off | Session::Intake(_) => {
                 self.reporter.clear_warnings();
-                self.reporter.enter(State::Starting, None);
-                self.session = Session::Intake(Intake::default());
                 self.last_media = now;
+                self.take_in();
             }
         }
+    }
+
+    /// Begins to look at the contribution, with what is known of it.
+    fn take_in(&mut self) {
+        self.reporter.enter(State::Starting, None);
+        self.starting_since = self.surroundings.clock.mono();
+        let mut intake = Intake::default();
+        intake.declare_frame_rate(self.input.declared_frame_rate);
+        let configs = self.input.video.clone().map(Contribution::VideoConfig).into_iter();
+        for config in configs.chain(self.input.audio.clone().map(Contribution::AudioConfig)) {
+            // A configuration alone never begins a session.
+            intake.push(config);
+        }
+        self.session = Session::Intake(intake);
     }
 
     fn on_ended(&mut self, reason: &EndReason) {
@@ -251,13 +307,15 @@ impl Task {
             }
             Contribution::Video(unit) => {
                 self.input.pictures += 1;
+                self.input.pictures_ever += 1;
                 unit.dts
             }
             Contribution::Audio(unit) => unit.dts,
         };
         self.last_media = self.surroundings.clock.mono();
         self.input.behind = Some(arrived.nanos_since(dts));
-        let ahead = dts.since(arrived);
+        // Against the clock, not against the arrival: what waited in the queue arrived before the last pause.
+        let ahead = dts.since(self.surroundings.clock.utc());
         if ahead > MAX_AHEAD {
             self.paused_until = Some(self.last_media + (ahead - MAX_AHEAD));
         }
@@ -271,8 +329,14 @@ impl Task {
         self.deliver(item).await;
         if self.reporter.state() == State::InputLoss {
             tracing::info!(channel = %self.config.name, "the contribution is back");
-            self.reporter.enter(State::Live, None);
+            self.starting_since = self.last_media;
+            self.reporter.enter(if self.is_on_air() { State::Live } else { State::Starting }, None);
         }
+    }
+
+    /// Whether the session has listed anything.
+    fn is_on_air(&self) -> bool {
+        self.session_runs() && self.publisher.origin().with_window(|w| !w.is_ended() && w.newest().is_some())
     }
 
     fn on_timeline(&mut self, event: TimelineEvent) {
@@ -289,7 +353,9 @@ impl Task {
             }
             TimelineEvent::Late { .. } | TimelineEvent::Ahead { .. } => {}
             TimelineEvent::StampsRefused { .. } => {
-                self.reporter.warn("the contribution's timestamps are not UTC; the server's clock is used instead");
+                self.warn_of_source(
+                    "the contribution's timestamps are not UTC; the server's clock is used instead".to_owned(),
+                );
             }
         }
         tracing::warn!(channel = %self.config.name, ?event, "contribution clock");
@@ -297,6 +363,21 @@ impl Task {
 
     /// Hands a part of the contribution to the session.
     async fn deliver(&mut self, item: Contribution) {
+        let is_unit = matches!(item, Contribution::Video(_) | Contribution::Audio(_));
+        match (&self.session, &item) {
+            // The session ended while its contributor was silent, or the fault was mended.
+            (Session::Off, _) if is_unit && self.input.info.is_some() && self.reporter.state() != State::Error => {
+                tracing::info!(channel = %self.config.name, "the contribution goes on");
+                self.take_in();
+            }
+            // Another frame rate and other renditions: another session, whose list goes on above this one's numbers.
+            (Session::Abr(abr), Contribution::Video(unit)) if abr.is_sound_only() && unit.key => {
+                tracing::info!(channel = %self.config.name, "pictures have come to a contribution of sound; a new list begins");
+                self.close_session(false).await;
+                self.take_in();
+            }
+            _ => {}
+        }
         match &mut self.session {
             Session::Off => {}
             Session::Intake(intake) => {
@@ -324,6 +405,7 @@ impl Task {
         let Some(mut session) = PassthroughSession::begin(&self.config, &self.publisher) else { return };
         session.declare_frame_rate(self.input.declared_frame_rate);
         self.session = Session::Passthrough(Box::new(session));
+        self.leave_error();
         // Configurations that came before are told again.
         let configs = self.input.video.clone().map(Contribution::VideoConfig).into_iter();
         let configs = configs.chain(self.input.audio.clone().map(Contribution::AudioConfig));
@@ -338,7 +420,10 @@ impl Task {
 
     async fn begin_abr(&mut self, begin: Begin) {
         match Abr::begin(&self.config, begin, &mut self.publisher, &self.surroundings).await {
-            Ok(abr) => self.session = Session::Abr(Box::new(abr)),
+            Ok(abr) => {
+                self.session = Session::Abr(Box::new(abr));
+                self.leave_error();
+            }
             Err(error) => {
                 tracing::error!(channel = %self.config.name, error, "the channel cannot be encoded");
                 self.session = Session::Off;
@@ -347,17 +432,35 @@ impl Task {
         }
     }
 
+    /// Something that can be shown has come after all.
+    fn leave_error(&mut self) {
+        if self.reporter.state() == State::Error {
+            self.starting_since = self.surroundings.clock.mono();
+            self.reporter.enter(State::Starting, None);
+        }
+    }
+
     async fn on_encoder(&mut self, output: super::abr::Event) {
         let Session::Abr(abr) = &mut self.session else { return };
         let Some(output) = output else {
+            // The contribution's next unit begins another session.
             tracing::error!(channel = %self.config.name, "the encoder has ended");
-            self.end_session(true).await;
+            self.end_session(false).await;
             return;
         };
-        if let Some(warning) = abr.on_event(output, &mut self.publisher, &self.metrics).await {
+        let warning = abr.on_event(output, &mut self.publisher, &self.metrics).await;
+        if let Some(warning) = &warning {
             tracing::warn!(channel = %self.config.name, warning, "encoding");
-            self.reporter.warn(warning);
+            self.reporter.warn(warning.as_str());
         }
+        if abr.has_lost_picture() {
+            let cause = warning.unwrap_or_else(|| "no rendition can be made".to_owned());
+            tracing::error!(channel = %self.config.name, cause, "the channel cannot be encoded");
+            self.end_session(true).await;
+            self.reporter.enter(State::Error, Some(cause));
+            return;
+        }
+        self.follow_ladder().await;
     }
 
     async fn on_tick(&mut self, report: bool) {
@@ -382,8 +485,7 @@ impl Task {
                 }
             }
             self.loss_counted = mono;
-            if self.reporter.state() == State::Starting && self.publisher.origin().with_window(|w| w.newest().is_some())
-            {
+            if matches!(self.reporter.state(), State::Starting | State::Error) && self.is_on_air() {
                 tracing::info!(channel = %self.config.name, "on air");
                 self.reporter.enter(State::Live, None);
             }
@@ -392,9 +494,32 @@ impl Task {
                 self.end_session(true).await;
             }
         }
+        self.note_stall(mono);
         if report {
             self.report();
         }
+    }
+
+    /// Says so when a contribution comes and nothing of it can be shown. It is shown all the same once it can be.
+    fn note_stall(&mut self, mono: MonoTime) {
+        let patience = match self.session {
+            Session::Off => return,
+            Session::Intake(_) => INTAKE_PATIENCE,
+            Session::Abr(_) | Session::Passthrough(_) => FIRST_SEGMENT_PATIENCE,
+        };
+        if self.reporter.state() != State::Starting || mono.since(self.starting_since) < patience {
+            return;
+        }
+        let seconds = patience.as_secs();
+        let cause = match (&self.input.video, &self.input.audio) {
+            (None, None) => format!("no picture or sound of a known codec came for {seconds} s; send H.264 and AAC"),
+            (Some(_), _) if self.input.pictures_ever == 0 => {
+                format!("no picture came for {seconds} s; check the encoder's source and its key frame interval (2 s)")
+            }
+            _ => format!("nothing could be shown for {seconds} s; check the encoder's key frame interval (2 s)"),
+        };
+        tracing::error!(channel = %self.config.name, cause, "the contribution cannot be shown");
+        self.reporter.enter(State::Error, Some(cause));
     }
 
     fn report(&mut self) {
@@ -406,27 +531,35 @@ impl Task {
         self.reporter.report(&mut self.input, tracks.into_iter(), encode_ms);
     }
 
-    /// Puts out what is there. `is_final` says whether the list ends with it.
+    /// Goes off air. `is_final` says whether the list ends with it.
     async fn end_session(&mut self, is_final: bool) {
-        let session = std::mem::replace(&mut self.session, Session::Off);
-        let ran = matches!(session, Session::Abr(_) | Session::Passthrough(_));
-        if ran {
-            self.reporter.enter(State::Draining, None);
+        // A fault is told as long as the contributor that it is about is there.
+        let fault = self.reporter.error().filter(|_| self.input.info.is_some());
+        self.close_session(is_final).await;
+        match fault {
+            Some(fault) => self.reporter.enter(State::Error, Some(fault)),
+            None => self.reporter.enter(State::Offline, None),
         }
+    }
+
+    /// Puts out what is there.
+    async fn close_session(&mut self, is_final: bool) {
+        let session = std::mem::replace(&mut self.session, Session::Off);
+        if matches!(session, Session::Off | Session::Intake(_)) {
+            return;
+        }
+        self.reporter.enter(State::Draining, None);
         match session {
             Session::Off | Session::Intake(_) => {}
             Session::Abr(abr) => abr.finish(&mut self.publisher, &self.metrics).await,
             Session::Passthrough(mut session) => session.finish(&mut self.publisher).await,
         }
-        if ran {
-            if is_final {
-                self.publisher.end_session().await;
-            } else {
-                self.publisher.save().await;
-            }
-            tracing::info!(channel = %self.config.name, is_final, "off air");
+        if is_final {
+            self.publisher.end_session().await;
+        } else {
+            self.publisher.save().await;
         }
-        self.reporter.enter(State::Offline, None);
+        tracing::info!(channel = %self.config.name, is_final, "off air");
     }
 }
 
