@@ -1,7 +1,7 @@
 //! ffmpeg as a broadcaster: a moving picture and a tone over RTMP, in real time.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -125,6 +125,14 @@ impl Publisher {
         Self::run(server, &source.arguments(url))
     }
 
+    /// Publishes a recording as it is, in real time, once.
+    pub fn replay(server: &Server, key: &str, recording: &Path) -> Self {
+        let path = recording.to_str().unwrap();
+        let fixed = ["-nostdin", "-v", "warning", "-re", "-i", path, "-c", "copy", "-f", "flv"];
+        let arguments: Vec<String> = fixed.into_iter().map(str::to_owned).chain([server.publish_url(key)]).collect();
+        Self::run(server, &arguments)
+    }
+
     /// Runs ffmpeg with any arguments.
     pub fn run(server: &Server, arguments: &[String]) -> Self {
         let log = tempfile::Builder::new()
@@ -189,4 +197,21 @@ impl Drop for Publisher {
             eprintln!("---- a publisher's log ----\n{}", self.log());
         }
     }
+}
+
+/// Records sources of `seconds` each, one after the other in one FLV file with continuous time: a contribution whose
+/// parameters change in the middle, with a new sequence header each time. `folder` takes the parts.
+pub fn record(folder: &Path, file: &Path, sources: &[Source], seconds: f64) {
+    let mut out = Vec::new();
+    for (index, source) in sources.iter().enumerate() {
+        let part = folder.join(format!("part{index}.flv"));
+        let offset = index as f64 * seconds;
+        let source = Source { seconds: Some(seconds), fast: true, timestamp_offset: Some(offset), ..source.clone() };
+        let status = Command::new("ffmpeg").args(source.arguments(part.to_str().unwrap())).status().unwrap();
+        assert!(status.success(), "ffmpeg could not record part {index}");
+        let bytes = std::fs::read(part).unwrap();
+        // The file's own header is 9 bytes, the first (empty) tag's size 4.
+        out.extend_from_slice(if index == 0 { &bytes } else { &bytes[13..] });
+    }
+    std::fs::write(file, out).unwrap();
 }

@@ -1,12 +1,11 @@
 //! Odd contributions come out right: variable frame rate, a missing track, B-frames, interlaced, odd sizes, 44.1 kHz
-//! mono, a change of resolution.
+//! mono, changes in the middle.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
-use std::process::Command;
 use std::time::Duration;
 
 use bytes::Bytes;
-use millstream_tests::{Channel, Publisher, Server, Source, decode};
+use millstream_tests::{Channel, Publisher, Server, Source, decode, publisher};
 
 const UP: Duration = Duration::from_secs(25);
 
@@ -159,17 +158,16 @@ fn ntsc_rate_keeps_whole_frames() {
 }
 
 #[test]
-fn a_change_of_resolution_goes_on_without_a_restart() {
+fn a_change_of_size_rate_and_profile_goes_on_without_a_restart() {
     let server = Server::start(&[Channel::new("demo")]);
     let flv = server.folder().join("change.flv");
-    std::fs::write(&flv, joined_recordings(&server, &[(320, 180), (640, 360), (320, 240)])).unwrap();
-    let arguments: Vec<String> =
-        ["-nostdin", "-v", "warning", "-re", "-i", flv.to_str().unwrap(), "-c", "copy", "-f", "flv"]
-            .into_iter()
-            .map(str::to_owned)
-            .chain([server.publish_url("test-key-demo")])
-            .collect();
-    let mut publisher = Publisher::run(&server, &arguments);
+    let parts = [
+        Source::small(),
+        Source { size: Some((640, 360)), rate: "25".to_owned(), ..Source::small() },
+        Source { size: Some((320, 240)), rate: "60".to_owned(), b_frames: 2, ..Source::small() },
+    ];
+    publisher::record(server.folder(), &flv, &parts, 4.0);
+    let mut publisher = Publisher::replay(&server, "test-key-demo", &flv);
     let mut viewer = server.viewer("demo");
     let name = viewer.wait_listed(1, UP);
     let first = viewer.media(&name).unwrap().segments[0].number;
@@ -188,26 +186,4 @@ fn a_change_of_resolution_goes_on_without_a_restart() {
         assert_eq!(a.pts + a.duration, b.pts, "a hole or an overlap at {}", a.pts);
     }
     assert_eq!(decode::decoded_frames(&file), packets.len());
-}
-
-/// FLV recordings of 4 s each, one after the other in one file with continuous time: a contribution whose parameters
-/// change in the middle, with a new sequence header each time.
-fn joined_recordings(server: &Server, sizes: &[(u32, u32)]) -> Vec<u8> {
-    let mut out = Vec::new();
-    for (index, size) in sizes.iter().enumerate() {
-        let path = server.folder().join(format!("part{index}.flv"));
-        let source = Source {
-            size: Some(*size),
-            seconds: Some(4.0),
-            fast: true,
-            timestamp_offset: Some(index as f64 * 4.0),
-            ..Source::small()
-        };
-        let status = Command::new("ffmpeg").args(source.arguments(path.to_str().unwrap())).status().unwrap();
-        assert!(status.success());
-        let bytes = std::fs::read(path).unwrap();
-        // The file's own header is 9 bytes, the first (empty) tag's size 4.
-        out.extend_from_slice(if index == 0 { &bytes } else { &bytes[13..] });
-    }
-    out
 }
