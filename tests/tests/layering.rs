@@ -42,6 +42,7 @@ const PURE_PARTS: &[&str] = &[
     "encode/src/loss.rs",
     "encode/src/overload.rs",
     "encode/src/supervisor.rs",
+    "encode/src/supervisor",
     "encode/src/history.rs",
     "origin/src/route.rs",
     "millstream/src/channel/intake.rs",
