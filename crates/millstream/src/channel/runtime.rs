@@ -29,6 +29,9 @@ const COMMAND_QUEUE: usize = 16;
 /// Time a channel's task has to end in.
 const END_PATIENCE: Duration = Duration::from_secs(12);
 
+/// How often the runtime looks whether every task still works.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+
 /// What every channel's task is given.
 #[derive(Clone)]
 pub struct Surroundings {
@@ -52,9 +55,12 @@ pub struct Runtime {
     surroundings: Surroundings,
     routes: Routes,
     running: HashMap<ChannelName, Running>,
+    /// Tasks that put out their last segments. Nobody waits for them but what comes next for the same channel.
+    ending: HashMap<ChannelName, JoinHandle<()>>,
 }
 
 struct Running {
+    channel: Arc<Channel>,
     commands: mpsc::Sender<Command>,
     task: JoinHandle<()>,
 }
@@ -68,7 +74,7 @@ impl Runtime {
             routes: Arc::clone(&routes),
             metrics: surroundings.metrics.server(),
         };
-        (Runtime { surroundings, routes, running: HashMap::new() }, gate)
+        (Runtime { surroundings, routes, running: HashMap::new(), ending: HashMap::new() }, gate)
     }
 
     /// Follows the registry until `stop` says true, then lets every channel put out what it has.
@@ -84,19 +90,27 @@ impl Runtime {
             tokio::select! {
                 changed = changes.changed() => if changed.is_err() { break },
                 _ = stop.wait_for(|stop| *stop) => break,
+                () = tokio::time::sleep(CHECK_EVERY) => self.check(),
             }
         }
         let names: Vec<ChannelName> = self.running.keys().cloned().collect();
-        let endings: Vec<Running> = names.iter().filter_map(|name| self.take(name)).collect();
-        for running in &endings {
-            // A full queue means the task is busy with an earlier command; it is cut below then.
-            let _ = running.commands.try_send(Command::Shutdown);
+        for name in &names {
+            self.end(name, Command::Shutdown, false);
         }
-        for running in endings {
-            let mut task = running.task;
-            if tokio::time::timeout(END_PATIENCE, &mut task).await.is_err() {
-                task.abort();
-            }
+        for (_, ending) in self.ending {
+            let _ = ending.await;
+        }
+    }
+
+    /// Starts tasks that have died again: a fault in one channel is not to keep it off the air, nor touch another.
+    fn check(&mut self) {
+        self.ending.retain(|_, ending| !ending.is_finished());
+        let dead: Vec<Arc<Channel>> =
+            self.running.values().filter(|r| r.task.is_finished()).map(|r| Arc::clone(&r.channel)).collect();
+        for channel in dead {
+            tracing::error!(channel = %channel.config.name, "the channel's task died; it starts again");
+            self.take(&channel.config.name);
+            self.start(&channel);
         }
     }
 
@@ -106,15 +120,24 @@ impl Runtime {
             Change::Updated { now, .. } => self.update(&now).await,
             Change::Removed(channel) => {
                 let name = &channel.config.name;
-                self.end(name, Command::End).await;
-                self.surroundings.origin.remove(name.as_str());
-                self.surroundings.metrics.remove_channel(name.as_str());
+                if !self.end(name, Command::End, true) {
+                    self.surroundings.origin.remove(name.as_str());
+                    self.surroundings.metrics.remove_channel(name.as_str());
+                }
             }
+        }
+    }
+
+    /// Waits until nothing of the channel's last task is left.
+    async fn ended(&mut self, name: &ChannelName) {
+        if let Some(ending) = self.ending.remove(name) {
+            let _ = ending.await;
         }
     }
 
     /// Every channel has its URLs, also while it is stopped.
     async fn add(&mut self, channel: &Arc<Channel>) {
+        self.ended(&channel.config.name).await;
         let name = channel.config.name.as_str();
         // A list that goes on after a restart must not count fewer discontinuities than the one before it.
         let kept = self.surroundings.registry.documents().load_continuity(&channel.config.name).await;
@@ -138,13 +161,18 @@ impl Runtime {
                     tracing::error!(channel = %name, "the channel's task is gone; it starts again");
                     self.take(name);
                     self.start(channel);
+                } else if let Some(running) = self.running.get_mut(name) {
+                    running.channel = Arc::clone(channel);
                 }
             }
+            // The task says by itself that it is off air.
             (Some(_), false) => {
-                self.end(name, Command::End).await;
-                self.show_stopped(channel);
+                self.end(name, Command::End, false);
             }
-            (None, true) => self.start(channel),
+            (None, true) => {
+                self.ended(name).await;
+                self.start(channel);
+            }
             (None, false) => self.show_stopped(channel),
         }
         if let Some(origin) = self.surroundings.origin.channel(name.as_str()) {
@@ -158,12 +186,12 @@ impl Runtime {
         let (source_in, source_out) = mpsc::channel(SOURCE_QUEUE);
         let (commands, command_out) = mpsc::channel(COMMAND_QUEUE);
         let surroundings = self.surroundings.clone();
-        let channel = Arc::clone(channel);
+        let opened = Arc::clone(channel);
         let task = tokio::spawn(async move {
-            Task::open(surroundings, &channel, origin).await.run(source_out, command_out).await;
+            Task::open(surroundings, &opened, origin).await.run(source_out, command_out).await;
         });
         self.routes.write().unwrap_or_else(PoisonError::into_inner).insert(name.as_str().to_owned(), source_in);
-        self.running.insert(name, Running { commands, task });
+        self.running.insert(name, Running { channel: Arc::clone(channel), commands, task });
     }
 
     fn show_stopped(&self, channel: &Arc<Channel>) {
@@ -181,14 +209,33 @@ impl Runtime {
         self.running.remove(name)
     }
 
-    async fn end(&mut self, name: &ChannelName, command: Command) {
-        let Some(running) = self.take(name) else { return };
-        let _ = running.commands.send(command).await;
-        let mut task = running.task;
-        if tokio::time::timeout(END_PATIENCE, &mut task).await.is_err() {
-            tracing::error!(channel = %name, "the channel did not end in time and is cut");
-            task.abort();
-        }
+    /// Lets the channel's task end, and with `remove` everything of the channel go after it, without waiting: other
+    /// channels' changes go on. `false` if it has no task.
+    fn end(&mut self, name: &ChannelName, command: Command, remove: bool) -> bool {
+        let Some(running) = self.take(name) else { return false };
+        let (name, surroundings) = (name.clone(), self.surroundings.clone());
+        let key = name.clone();
+        let ending = tokio::spawn(async move {
+            let mut task = running.task;
+            let end = async {
+                let _ = running.commands.send(command).await;
+                (&mut task).await
+            };
+            match tokio::time::timeout(END_PATIENCE, end).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(channel = %name, %error, "the channel's task died"),
+                Err(_) => {
+                    tracing::error!(channel = %name, "the channel did not end in time and is cut");
+                    task.abort();
+                }
+            }
+            if remove {
+                surroundings.origin.remove(name.as_str());
+                surroundings.metrics.remove_channel(name.as_str());
+            }
+        });
+        self.ending.insert(key, ending);
+        true
     }
 }
 
