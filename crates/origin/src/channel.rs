@@ -1,6 +1,6 @@
 //! One channel at the origin: its window, and its manifests rendered once per change and shared by all who ask.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -49,17 +49,46 @@ pub struct PublicStatus {
 struct Rendered {
     version: u64,
     manifests: HashMap<Manifest, Entity>,
-    /// Hashes of whole segments, made when first asked for: their entity tags.
+    /// Hashes of whole segments, made when first asked for: their entity tags. At most [`MAX_TAGS`].
     tags: HashMap<(RenditionName, u64), HeaderValue>,
+}
+
+/// Entity tags of segments remembered; where that is not enough, all are forgotten and made anew when asked for.
+const MAX_TAGS: usize = 4096;
+
+/// A window, and what its look-up of segments does not tell.
+struct Media {
+    window: Window,
+    /// The renditions that are audio, those of earlier sessions included as long as anything of theirs is held.
+    audio: BTreeSet<RenditionName>,
+}
+
+impl Media {
+    fn content_type(&self, rendition: &RenditionName) -> &'static str {
+        if self.audio.contains(rendition) { "audio/mp4" } else { "video/mp4" }
+    }
+
+    fn note_kinds(&mut self) {
+        let Media { window, audio } = self;
+        for track in window.renditions() {
+            if track.is_video() {
+                audio.remove(&track.name);
+            } else if !audio.contains(&track.name) {
+                audio.insert(track.name.clone());
+            }
+        }
+        // The init segment goes with the last segment that needs it.
+        audio.retain(|name| window.init(name, None).is_some() || window.renditions().any(|track| track.name == *name));
+    }
 }
 
 /// One channel as the delivery routes see it.
 pub struct ChannelOrigin {
-    window: Mutex<Window>,
+    media: Mutex<Media>,
     rendered: Mutex<Rendered>,
     version: watch::Sender<u64>,
     status: RwLock<PublicStatus>,
-    /// Newest media older than this makes manifests answer 503; in milliseconds, 0 for never.
+    /// Newest media older than this makes manifests answer 503.
     stale_after: RwLock<Duration>,
     /// Who watches.
     pub viewers: Viewers,
@@ -80,8 +109,10 @@ impl ChannelOrigin {
     /// A channel with this window.
     pub fn new(window: Window, stale_after: Duration) -> Self {
         let (version, _) = watch::channel(window.version());
+        let mut media = Media { window, audio: BTreeSet::new() };
+        media.note_kinds();
         ChannelOrigin {
-            window: Mutex::new(window),
+            media: Mutex::new(media),
             rendered: Mutex::new(Rendered { version: 0, manifests: HashMap::new(), tags: HashMap::new() }),
             version,
             status: RwLock::new(PublicStatus::default()),
@@ -92,10 +123,14 @@ impl ChannelOrigin {
 
     /// Changes or reads the window; who waits for a change is told of it.
     pub fn with_window<R>(&self, f: impl FnOnce(&mut Window) -> R) -> R {
-        let mut window = lock(&self.window);
-        let result = f(&mut window);
-        let version = window.version();
-        drop(window);
+        let mut media = lock(&self.media);
+        let before = media.window.version();
+        let result = f(&mut media.window);
+        let version = media.window.version();
+        if version != before {
+            media.note_kinds();
+        }
+        drop(media);
         self.version.send_if_modified(|known| {
             let changed = *known != version;
             *known = version;
@@ -130,7 +165,8 @@ impl ChannelOrigin {
     /// [`Missing`] says why there is none.
     pub fn manifest_at(&self, manifest: &Manifest, now: UtcTime, mono: MonoTime) -> Result<Entity, Missing> {
         let stale_after = *self.stale_after.read().unwrap_or_else(PoisonError::into_inner);
-        let mut window = lock(&self.window);
+        let mut media = lock(&self.media);
+        let window = &mut media.window;
         if window.next_change().is_some_and(|due| due <= mono) {
             window.prune_at(mono);
         }
@@ -147,7 +183,7 @@ impl ChannelOrigin {
         if let Some(entity) = rendered.manifests.get(manifest) {
             return Ok(entity.clone());
         }
-        let entity = render(&window, manifest).ok_or(Missing::Unknown)?;
+        let entity = render(window, manifest).ok_or(Missing::Unknown)?;
         rendered.manifests.insert(manifest.clone(), entity.clone());
         Ok(entity)
     }
@@ -155,16 +191,20 @@ impl ChannelOrigin {
     /// A whole segment.
     pub fn segment(&self, rendition: &RenditionName, number: u64) -> Option<Entity> {
         let (pieces, content_type) = {
-            let window = lock(&self.window);
-            let segment = window.segment(rendition, number)?;
+            let media = lock(&self.media);
+            let segment = media.window.segment(rendition, number)?;
             let pieces: Vec<Bytes> = segment.chunks.iter().map(|chunk| chunk.bytes.clone()).collect();
-            (pieces, media_type(&window, rendition))
+            (pieces, media.content_type(rendition))
         };
         let key = (rendition.clone(), number);
         let known = lock(&self.rendered).tags.get(&key).cloned();
         let etag = known.unwrap_or_else(|| {
             let tag = content_tag(&pieces);
-            lock(&self.rendered).tags.insert(key, tag.clone());
+            let tags = &mut lock(&self.rendered).tags;
+            if tags.len() >= MAX_TAGS {
+                tags.clear();
+            }
+            tags.insert(key, tag.clone());
             tag
         });
         Some(Entity { pieces, gzip: None, etag, content_type, cache: CacheLife::Immutable })
@@ -172,10 +212,10 @@ impl ChannelOrigin {
 
     /// One part of a segment.
     pub fn part(&self, rendition: &RenditionName, number: u64, part: u32) -> Option<Entity> {
-        let window = lock(&self.window);
-        let bytes = window.part(rendition, number, part)?.bytes.clone();
-        let content_type = media_type(&window, rendition);
-        drop(window);
+        let media = lock(&self.media);
+        let bytes = media.window.part(rendition, number, part)?.bytes.clone();
+        let content_type = media.content_type(rendition);
+        drop(media);
         let pieces = vec![bytes];
         let etag = content_tag(&pieces);
         Some(Entity { pieces, gzip: None, etag, content_type, cache: CacheLife::Immutable })
@@ -183,10 +223,10 @@ impl ChannelOrigin {
 
     /// An init segment: of a version, or the newest.
     pub fn init(&self, rendition: &RenditionName, version: Option<&str>) -> Option<Entity> {
-        let window = lock(&self.window);
-        let bytes = window.init(rendition, version)?;
-        let content_type = media_type(&window, rendition);
-        drop(window);
+        let media = lock(&self.media);
+        let bytes = media.window.init(rendition, version)?;
+        let content_type = media.content_type(rendition);
+        drop(media);
         let cache = if version.is_some() { CacheLife::Immutable } else { CacheLife::Seconds(1) };
         let pieces = vec![bytes];
         let etag = content_tag(&pieces);
@@ -196,11 +236,6 @@ impl ChannelOrigin {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn media_type(window: &Window, rendition: &RenditionName) -> &'static str {
-    let audio = window.renditions().any(|track| track.name == *rendition && !track.is_video());
-    if audio { "audio/mp4" } else { "video/mp4" }
 }
 
 fn render(window: &Window, manifest: &Manifest) -> Option<Entity> {

@@ -147,10 +147,12 @@ pub fn entity(method: &Method, request: &HeaderMap, entity: &Entity) -> Response
     };
 
     let length = response.body().len();
+    let impossible = response.status() == StatusCode::RANGE_NOT_SATISFIABLE;
     let has_length = response.status() != StatusCode::NOT_MODIFIED;
     let headers = response.headers_mut();
     headers.insert(header::ETAG, tag);
-    headers.insert(header::CACHE_CONTROL, entity.cache.value());
+    // An error must not stand for the entity in a cache that keeps it without its range, as some CDNs do with a 416.
+    headers.insert(header::CACHE_CONTROL, if impossible { CacheLife::Seconds(1) } else { entity.cache }.value());
     open_to_all(headers);
     if entity.gzip.is_some() {
         headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
