@@ -18,6 +18,16 @@ use crate::segmenter::{ConfigError, Error, PassthroughConfig, PassthroughSegment
 
 /// How long a track waits for the other one's configuration before the channel begins without it.
 pub const WAIT_FOR_OTHER_TRACK: Duration = Duration::from_millis(1000);
+/// A track of which nothing comes while the other goes on for so long (or for three of its units, if they are long) is
+/// taken for gone: a period without it begins, and another one when it comes back. Less than what a segment may be
+/// longer than usual, since the other track is cut only then.
+pub const TRACK_GONE: Duration = Duration::from_millis(1400);
+/// The same for a track of which nothing has come yet.
+const TRACK_ABSENT: Duration = Duration::from_millis(5000);
+/// And at most.
+const TRACK_GONE_AT_MOST: Duration = Duration::from_secs(10);
+/// Most that one unit counts for in that.
+const MAX_STEP: Duration = Duration::from_millis(500);
 /// Units that may wait for the first segment's tracks to be known.
 const MAX_WAITING_UNITS: usize = 2048;
 /// An audio clock this far from its timestamps is set right step by step.
@@ -64,6 +74,14 @@ pub struct Passthrough {
     /// First media time of what waits.
     waiting_since: Option<UtcTime>,
     audio_next: Option<u64>,
+    /// Of video and audio: when the newest unit was decoded.
+    newest: [Option<UtcTime>; 2],
+    /// Of video and audio: from the unit before the newest to it.
+    step: [Duration; 2],
+    /// Of video and audio: how long the other one has gone on without it.
+    missing: [Duration; 2],
+    /// Of video and audio: it is gone.
+    gone: [bool; 2],
     session_begun: bool,
     steps: VecDeque<Step>,
     video_name: RenditionName,
@@ -82,6 +100,10 @@ impl Passthrough {
             waiting: VecDeque::new(),
             waiting_since: None,
             audio_next: None,
+            newest: [None; 2],
+            step: [Duration::ZERO; 2],
+            missing: [Duration::ZERO; 2],
+            gone: [false; 2],
             session_begun: false,
             steps: VecDeque::new(),
             video_name,
@@ -99,11 +121,16 @@ impl Passthrough {
         self.running.as_ref().map_or(self.config.first_segment, |r| r.segmenter.next_segment())
     }
 
-    /// The contribution was interrupted: what follows begins a new segment after a discontinuity.
+    /// The contribution was interrupted: what is open ends, and what follows begins a new segment after a discontinuity.
     pub fn interrupted(&mut self) {
         self.audio_next = None;
-        if let Some(running) = &mut self.running {
+        (self.newest, self.missing) = ([None; 2], [Duration::ZERO; 2]);
+        if let Some(mut running) = self.running.take() {
+            // What is open ends here: sound that comes before the next key frame is no part of it.
+            let _ = running.segmenter.flush();
             running.segmenter.discontinuity();
+            self.drain(&mut running);
+            self.running = Some(running);
         }
     }
 
@@ -127,12 +154,46 @@ impl Passthrough {
                 Ok(())
             }
             unit @ (Contribution::Video(_) | Contribution::Audio(_)) => {
+                if !self.note_presence(&unit) {
+                    return Ok(());
+                }
                 if self.running.is_some() {
                     return self.unit(unit);
                 }
                 self.wait_with(unit)
             }
         }
+    }
+
+    /// Notes that a unit came, and whether the other track has gone; `false` if nothing can be done with the unit.
+    fn note_presence(&mut self, unit: &Contribution) -> bool {
+        let (this, other, unit) = match unit {
+            Contribution::Video(unit) => (0, 1, unit),
+            Contribution::Audio(unit) => (1, 0, unit),
+            Contribution::VideoConfig(_) | Contribution::AudioConfig(_) => return true,
+        };
+        if self.gone[this] {
+            // A track comes back with a unit that can be decoded.
+            if !unit.key {
+                return false;
+            }
+            self.gone[this] = false;
+            self.restart();
+        }
+        self.step[this] = self.newest[this].map_or(Duration::ZERO, |before| unit.dts.since(before));
+        self.newest[this] = Some(unit.dts);
+        self.missing[this] = Duration::ZERO;
+        self.missing[other] += self.step[this].min(MAX_STEP);
+        let patience = match self.newest[other] {
+            Some(_) => (self.step[other] * 3).clamp(TRACK_GONE, TRACK_GONE_AT_MOST),
+            None => TRACK_ABSENT,
+        };
+        let has_both = self.running.as_ref().is_some_and(|running| running.tracks.len() == 2);
+        if has_both && self.missing[other] >= patience {
+            self.gone[other] = true;
+            self.restart();
+        }
+        true
     }
 
     /// What happened since; `None` when there is no more.
@@ -187,12 +248,12 @@ impl Passthrough {
 
     fn begin(&mut self) -> Result<(), PushError> {
         let mut tracks = Vec::new();
-        let video = self.video.clone().map(|config| {
+        let video = self.video.clone().filter(|_| !self.gone[0]).map(|config| {
             let (width, height) = config.dimensions();
             let media = TrackMedia::Video { config, width, height, frame_rate: self.frame_rate };
             Track { name: self.video_name.clone(), timescale: Timescale::MPEG, bit_rate: UNKNOWN_BIT_RATE, media }
         });
-        let audio = self.audio.clone().map(|config| {
+        let audio = self.audio.clone().filter(|_| !self.gone[1]).map(|config| {
             let timescale = Timescale::new(config.sample_rate()).unwrap_or(Timescale::AUDIO_48K);
             let media = TrackMedia::Audio { config };
             Track { name: self.audio_name.clone(), timescale, bit_rate: UNKNOWN_BIT_RATE, media }

@@ -73,6 +73,10 @@ impl Cutter {
             }
             before.duration = self.last_duration;
             self.add(before)?;
+            if until > self.max_gap_ticks {
+                // The samples of a chunk follow each other.
+                self.write_part()?;
+            }
         }
         self.newest = Some(sample.dts);
         self.earliest = sample.dts.saturating_add(1);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use millstream_media::cmaf;
 use millstream_media::codec::{AacConfig, AudioConfig, AvcConfig, VideoConfig};
 use millstream_media::grid::FrameRate;
@@ -11,7 +12,7 @@ use millstream_media::time::{MonoTime, Timescale};
 use millstream_media::track::{RenditionName, Track, TrackMedia};
 use millstream_package::assembly::Output;
 use millstream_package::segmenter::Warning;
-use millstream_window::{Config, Timing, Window};
+use millstream_window::{Config, Error, Timing, Window};
 
 const SPS: [u8; 30] = [
     0x67, 0x64, 0x00, 0x1e, 0xac, 0xd9, 0x40, 0xa0, 0x2f, 0xf9, 0x70, 0x16, 0xa0, 0x20, 0x20, 0x28, 0x00, 0x00, 0x03,
@@ -51,6 +52,9 @@ pub struct Fed {
     /// Chunks by rendition.
     pub chunks: BTreeMap<RenditionName, Vec<Chunk>>,
     pub warnings: Vec<Warning>,
+    /// How often a segment was too long for the list.
+    pub lengthened: u32,
+    tracks: Vec<(Track, Bytes)>,
 }
 
 impl Fed {
@@ -61,6 +65,8 @@ impl Fed {
             ends: BTreeMap::new(),
             chunks: BTreeMap::new(),
             warnings: Vec::new(),
+            lengthened: 0,
+            tracks: Vec::new(),
         }
     }
 
@@ -73,19 +79,41 @@ impl Fed {
         match output {
             Output::BeginPeriod { first_segment, tracks } => {
                 self.periods.push((first_segment, tracks.iter().map(|t| t.name.to_string()).collect()));
-                let tracks = tracks.into_iter().map(|t| (cmaf::init_segment(&t), t)).map(|(i, t)| (t, i)).collect();
-                self.window.begin_period(first_segment, tracks, discontinuity).unwrap();
+                self.tracks = tracks.into_iter().map(|t| (cmaf::init_segment(&t), t)).map(|(i, t)| (t, i)).collect();
+                self.window.begin_period(first_segment, self.tracks.clone(), discontinuity).unwrap();
             }
             Output::Chunk(rendition, chunk) => {
-                self.window.push_chunk(&rendition, chunk.clone(), NOW).unwrap();
+                match self.window.push_chunk(&rendition, chunk.clone(), NOW) {
+                    Err(Error::NoPeriod { .. }) if self.lengthened > 0 => return,
+                    pushed => pushed.unwrap(),
+                }
                 self.chunks.entry(rendition).or_default().push(chunk);
             }
             Output::End(rendition, end) => {
-                self.window.end_segment(&rendition, end, NOW).unwrap();
+                let mut ended = self.window.end_segment(&rendition, end, NOW);
+                if let Err(Error::TooLong { duration_ms, .. }) = ended {
+                    self.lengthen(end.segment, duration_ms);
+                    ended = self.window.end_segment(&rendition, end, NOW);
+                }
+                if matches!(ended, Err(Error::NoPeriod { .. })) && self.lengthened > 0 {
+                    // The longer list begins behind it, since another rendition had it whole already.
+                    return;
+                }
+                ended.unwrap();
                 self.ends.entry(rendition).or_default().push(end);
             }
             Output::Warning(_, warning) => self.warnings.push(warning),
         }
+    }
+
+    /// Another list with a longer target begins, as the window wants it.
+    fn lengthen(&mut self, segment: u64, duration_ms: u64) {
+        let length = self.window.timing().unwrap().length();
+        let target = u32::try_from(duration_ms.div_ceil(1000) + 1).unwrap();
+        self.window.begin_session(Timing::with_target(length, target), NOW);
+        let first = segment.max(self.window.highest().map_or(0, |highest| highest + 1));
+        self.window.begin_period(first, self.tracks.clone(), true).unwrap();
+        self.lengthened += 1;
     }
 
     /// Numbers of a rendition's whole segments.
