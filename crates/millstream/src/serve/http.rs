@@ -24,20 +24,29 @@ use millstream_media::time::Clock;
 use millstream_origin::origin::Origin;
 use millstream_telemetry::{HttpMetrics, RequestKind, ServerMetrics};
 
+use super::patience::Patient;
+
 /// Bounds of the HTTP server.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Connections open at once; further ones wait to be accepted.
     pub connections: usize,
-    /// Time a client has to send its request head.
+    /// Time a client has to send its request head, and may leave a connection idle.
     pub head_timeout: Duration,
+    /// Time for which a client may take nothing of what it asked for.
+    pub stall_timeout: Duration,
     /// Time in which open requests may finish when the server stops.
     pub drain: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { connections: 20_000, head_timeout: Duration::from_secs(20), drain: Duration::from_secs(3) }
+        Limits {
+            connections: 20_000,
+            head_timeout: Duration::from_secs(20),
+            stall_timeout: Duration::from_secs(30),
+            drain: Duration::from_secs(3),
+        }
     }
 }
 
@@ -90,7 +99,8 @@ pub async fn run(
         let _ = stream.set_nodelay(true);
         let rooms = rooms.clone();
         let service = service_fn(move |request| answer(rooms.clone(), peer, request));
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let stream = TokioIo::new(Patient::new(stream, limits.head_timeout, limits.stall_timeout));
+        let connection = builder.serve_connection(stream, service).into_owned();
         let connection = graceful.watch(connection);
         let open = metrics.http_connections.clone();
         open.add(1.0);

@@ -1,10 +1,14 @@
 //! `millstream serve`: binds, tells where, runs until told to stop, and stops in order.
 //!
+//! - [`folder`]: the data folder, held by one server at a time.
 //! - [`http`]: the HTTP server.
 //! - [`operations`]: `/healthz`, `/readyz`, `/metrics`.
+//! - [`patience`]: how long a connection may stand still.
 
+mod folder;
 mod http;
 mod operations;
+mod patience;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -52,13 +56,18 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let metrics = Metrics::new();
     let drain = Duration::from_millis(config.server.drain_seconds.millis().into());
-    std::fs::create_dir_all(&config.server.data_dir).with_context(|| {
-        format!("the data folder {} cannot be made; choose another with --data-dir", config.server.data_dir.display())
-    })?;
+    let _folder = folder::take(&config.server.data_dir)?;
     let documents = Documents::local(&config.store_folder())?;
     let registry = Registry::open(documents, config.channel.clone(), Arc::clone(&clock)).await?;
     let origin = Arc::new(Origin::new(Arc::clone(&clock)));
     let worker = worker_path(&config)?;
+    if !worker.is_file() {
+        tracing::warn!(
+            worker = %worker.display(),
+            "the encode worker is missing, so only channels in passthrough mode can go on air; install \
+             millstream-encoder beside millstream, or set encode.worker"
+        );
+    }
     let surroundings = Surroundings {
         registry: Arc::clone(&registry),
         origin: Arc::clone(&origin),
