@@ -400,3 +400,25 @@ fn part_frames(config: &ChannelConfig, grid: SegmentGrid) -> u32 {
     let frames = config.part_seconds.duration().as_secs_f64() * grid.rate().as_f64();
     (frames.round() as u32).clamp(1, grid.frames_per_segment())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// STANDARDS 5.6; a number is never used twice, and a session never waits for long to keep that.
+    #[test]
+    fn a_session_begins_above_what_was_published_or_says_why_it_cannot() {
+        let rate = FrameRate::new(25, 1).unwrap();
+        let grid = SegmentGrid::with_segment_millis(rate, 2000);
+        let now = UtcTime::from_millis(1_795_365_013_480);
+        let here = grid.segment_of_frame(grid.nearest_frame(now));
+        // Never published, or the segment that was being made when the server was killed: in its middle.
+        for free in [1, here] {
+            assert_eq!(first_frame(grid, now, free), Ok(grid.nearest_frame(now)), "{free}");
+        }
+        assert_eq!(first_frame(grid, now, here + 1), Ok(grid.first_frame(here + 1)));
+        // Twice the segment length: half the numbers.
+        let longer = SegmentGrid::with_segment_millis(rate, 4000);
+        assert!(first_frame(longer, now, here + 1).is_err_and(|cause| cause.contains("segment length")));
+    }
+}

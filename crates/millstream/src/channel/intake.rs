@@ -116,8 +116,13 @@ impl Intake {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use millstream_media::codec::AacConfig;
+    use millstream_media::codec::{AacConfig, AvcConfig};
     use millstream_media::unit::AccessUnit;
+
+    const SPS: [u8; 30] = [
+        0x67, 0x64, 0x00, 0x1e, 0xac, 0xd9, 0x40, 0xa0, 0x2f, 0xf9, 0x70, 0x16, 0xa0, 0x20, 0x20, 0x28, 0x00, 0x00,
+        0x03, 0x00, 0x08, 0x00, 0x00, 0x03, 0x01, 0xe0, 0x78, 0xb1, 0x6c, 0xb0,
+    ];
 
     fn unit(ms: i64, key: bool) -> AccessUnit {
         let at = UtcTime::from_millis(ms);
@@ -136,6 +141,22 @@ mod tests {
         assert!(begin.video.is_none());
         assert!(begin.held.len() < 80, "{}", begin.held.len());
         assert_eq!(begin.first, UtcTime::EPOCH);
+    }
+
+    #[test]
+    fn a_contribution_joined_in_the_middle_of_a_group_waits_for_its_key_frame() {
+        let config = AvcConfig::from_parameter_sets(&[SPS], &[[0x68, 0xef, 0x8f, 0xcb]]).unwrap();
+        let mut intake = Intake::default();
+        assert!(intake.push(Contribution::VideoConfig(VideoConfig::Avc(config))).is_none());
+        assert!(intake.push(audio_config()).is_none());
+        for ms in (0..4000).step_by(40) {
+            assert!(intake.push(Contribution::Video(unit(ms, false))).is_none());
+            assert!(intake.push(Contribution::Audio(unit(ms, true))).is_none(), "{ms} ms");
+        }
+        let begin =
+            (4000..8000).step_by(40).find_map(|ms| intake.push(Contribution::Video(unit(ms, ms == 4000)))).unwrap();
+        assert!(begin.video.is_some());
+        assert_eq!(begin.first, UtcTime::from_millis(4000));
     }
 
     #[test]
