@@ -20,7 +20,7 @@ use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt;
 
 use millstream_control::api::PeerAddr;
-use millstream_media::time::Clock;
+use millstream_media::time::{Clock, MonoTime};
 use millstream_origin::origin::Origin;
 use millstream_telemetry::{HttpMetrics, RequestKind, ServerMetrics};
 
@@ -38,6 +38,9 @@ pub struct Limits {
     /// Time in which open requests may finish when the server stops.
     pub drain: Duration,
 }
+
+/// Least time between two log lines about connections that could not be accepted.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
 impl Default for Limits {
     fn default() -> Self {
@@ -77,6 +80,8 @@ pub async fn run(
     let builder = Arc::new(builder);
     let graceful = GracefulShutdown::new();
     let permits = Arc::new(Semaphore::new(limits.connections));
+    let mut lost = 0u64;
+    let mut complained = None::<MonoTime>;
 
     loop {
         let permit = tokio::select! {
@@ -91,7 +96,17 @@ pub async fn run(
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, mostly: let some close before trying again.
-                tracing::warn!(%error, "an HTTP connection could not be accepted");
+                lost += 1;
+                let now = rooms.clock.mono();
+                if complained.is_none_or(|then| now.since(then) >= COMPLAIN_EVERY) {
+                    tracing::warn!(
+                        %error,
+                        times = lost,
+                        "HTTP connections cannot be accepted; if files are short, raise the limit (ulimit -n) or lower \
+                         limits.http_connections"
+                    );
+                    (lost, complained) = (0, Some(now));
+                }
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
