@@ -25,6 +25,7 @@ use millstream_origin::origin::Origin;
 use millstream_telemetry::{HttpMetrics, RequestKind, ServerMetrics};
 
 use super::patience::Patient;
+use super::unread::{Token, Unread};
 
 /// Bounds of the HTTP server.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +36,8 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// Time for which a client may take nothing of what it asked for.
     pub stall_timeout: Duration,
+    /// Time in which a client must have taken a media answer; no player takes longer for what plays in seconds.
+    pub answer_timeout: Duration,
     /// Time in which open requests may finish when the server stops.
     pub drain: Duration,
 }
@@ -48,6 +51,7 @@ impl Default for Limits {
             connections: 20_000,
             head_timeout: Duration::from_secs(20),
             stall_timeout: Duration::from_secs(30),
+            answer_timeout: Duration::from_secs(120),
             drain: Duration::from_secs(3),
         }
     }
@@ -113,15 +117,25 @@ pub async fn run(
         };
         let _ = stream.set_nodelay(true);
         let rooms = rooms.clone();
-        let service = service_fn(move |request| answer(rooms.clone(), peer, request));
+        let clock = Arc::clone(&rooms.clock);
+        let unread = Arc::new(Unread::default());
+        let answers = Arc::clone(&unread);
+        let service = service_fn(move |request| answer(rooms.clone(), peer, Arc::clone(&answers), request));
         let stream = TokioIo::new(Patient::new(stream, limits.head_timeout, limits.stall_timeout));
         let connection = builder.serve_connection(stream, service).into_owned();
         let connection = graceful.watch(connection);
         let open = metrics.http_connections.clone();
         open.add(1.0);
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%peer, %error, "an HTTP connection ended early");
+            tokio::select! {
+                ended = connection => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%peer, %error, "an HTTP connection ended early");
+                    }
+                }
+                () = overdue(&unread, clock.as_ref(), limits.answer_timeout) => {
+                    tracing::debug!(%peer, "an HTTP client takes nothing of what it asked for; it is let go");
+                }
             }
             open.add(-1.0);
             drop(permit);
@@ -133,15 +147,24 @@ pub async fn run(
     }
 }
 
+/// Returns when an answer was not taken within `limit`, or up to a quarter more.
+async fn overdue(unread: &Unread, clock: &dyn Clock, limit: Duration) {
+    while !unread.is_overdue_at(clock.mono(), limit) {
+        tokio::time::sleep(limit / 4).await;
+    }
+}
+
 async fn answer(
     rooms: Rooms,
     peer: SocketAddr,
+    unread: Arc<Unread>,
     mut request: Request<Incoming>,
 ) -> Result<Response<AnyBody>, Infallible> {
     let asked = rooms.clock.mono();
     let (kind, response) = if request.uri().path().starts_with("/live/") {
         let (kind, response) = rooms.origin.respond(&request.map(|_| ()), peer);
-        (kind, response.map(AnyBody::Media))
+        let token = unread.begin(asked);
+        (kind, response.map(|body| AnyBody::Media(body, token)))
     } else {
         let kind = kind_of(request.uri().path());
         request.extensions_mut().insert(PeerAddr(peer));
@@ -169,7 +192,7 @@ fn kind_of(path: &str) -> RequestKind {
 /// A media body, or one of the router's.
 pub enum AnyBody {
     /// Bytes of a window.
-    Media(millstream_origin::body::Body),
+    Media(millstream_origin::body::Body, Token),
     /// Whatever the router answered.
     Page(axum::body::Body),
 }
@@ -180,21 +203,24 @@ impl HttpBody for AnyBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         match self.get_mut() {
-            AnyBody::Media(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            AnyBody::Media(body, token) => Pin::new(body)
+                .poll_frame(cx)
+                .map_ok(|frame| frame.map_data(|bytes| token.bind(bytes)))
+                .map_err(|never| match never {}),
             AnyBody::Page(body) => Pin::new(body).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            AnyBody::Media(body) => body.is_end_stream(),
+            AnyBody::Media(body, _) => body.is_end_stream(),
             AnyBody::Page(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            AnyBody::Media(body) => body.size_hint(),
+            AnyBody::Media(body, _) => body.size_hint(),
             AnyBody::Page(body) => body.size_hint(),
         }
     }

@@ -4,11 +4,13 @@
 //! - [`http`]: the HTTP server.
 //! - [`operations`]: `/healthz`, `/readyz`, `/metrics`.
 //! - [`patience`]: how long a connection may stand still.
+//! - [`unread`]: answers that a connection does not take.
 
 mod folder;
 mod http;
 mod operations;
 mod patience;
+mod unread;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
