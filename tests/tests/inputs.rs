@@ -157,9 +157,8 @@ fn ntsc_rate_keeps_whole_frames() {
     }
 }
 
-#[test]
-fn a_change_of_size_rate_and_profile_goes_on_without_a_restart() {
-    let server = Server::start(&[Channel::new("demo")]);
+/// 4 s each of 320x180 at 30, 640x360 at 25 and 320x240 at 60 frames a second, the last with B-frames.
+fn three_parts(server: &Server) -> std::path::PathBuf {
     let flv = server.folder().join("change.flv");
     let parts = [
         Source::small(),
@@ -167,6 +166,13 @@ fn a_change_of_size_rate_and_profile_goes_on_without_a_restart() {
         Source { size: Some((320, 240)), rate: "60".to_owned(), b_frames: 2, ..Source::small() },
     ];
     publisher::record(server.folder(), &flv, &parts, 4.0);
+    flv
+}
+
+#[test]
+fn changes_in_the_middle_leave_a_set_ladder_untouched() {
+    let server = Server::start(&[Channel::new("demo").set("ladder = { video = [{ height = 180 }] }")]);
+    let flv = three_parts(&server);
     let mut publisher = Publisher::replay(&server, "test-key-demo", &flv);
     let mut viewer = server.viewer("demo");
     let name = viewer.wait_listed(1, UP);
@@ -175,20 +181,48 @@ fn a_change_of_size_rate_and_profile_goes_on_without_a_restart() {
     // 12 s of contribution: six segments, over both changes.
     let media = viewer.wait_number(&name, first + 5, Duration::from_secs(25));
     assert!(publisher.wait(Duration::from_secs(20)), "the publisher was thrown out: {}", publisher.log());
+    assert!(!media.segments.iter().any(|s| s.discontinuity), "the output's parameters did not change");
     assert_eq!(server.workers(), workers, "the worker was restarted");
-    // The ladder follows the input's size: each part has its own init segment, and time goes on across them.
-    let runs = media.segments.chunk_by(|a, b| a.map == b.map);
+    assert_eq!(decoded_in_runs(&mut viewer, &name).len(), 1);
+}
+
+#[test]
+fn a_ladder_that_follows_the_input_changes_at_boundaries() {
+    let server = Server::start(&[Channel::new("demo")]);
+    let flv = three_parts(&server);
+    let mut publisher = Publisher::replay(&server, "test-key-demo", &flv);
+    let mut viewer = server.viewer("demo");
+    let name = viewer.wait_listed(1, UP);
+    let first = viewer.media(&name).unwrap().segments[0].number;
+    let workers = server.workers();
+    // The list that a viewer began with goes on, whatever the renditions are called now.
+    let media = viewer.wait_number(&name, first + 6, Duration::from_secs(25));
+    assert!(publisher.wait(Duration::from_secs(20)), "the publisher was thrown out: {}", publisher.log());
+    let numbers: Vec<u64> = media.segments.iter().map(|s| s.number).collect();
+    assert!(numbers.windows(2).all(|p| p[0] + 1 == p[1]), "{numbers:?}");
+    assert_eq!(server.workers(), workers, "the worker was restarted");
+    assert_eq!(decoded_in_runs(&mut viewer, &name).len(), 3, "a run for each size");
+}
+
+/// Decodes a rendition's list, run by run (a run ends at a discontinuity). Gives the frames of each.
+///
+/// # Panics
+/// If time is missing or there twice anywhere, over discontinuities, too.
+fn decoded_in_runs(viewer: &mut millstream_tests::Viewer, name: &str) -> Vec<usize> {
+    let media = viewer.media(name).unwrap();
     let mut end = None;
-    for run in runs {
-        let path = |uri: &str| uri.strip_prefix("../").map_or_else(|| format!("{name}/{uri}"), str::to_owned);
-        let init = viewer.bytes(&path(&run[0].map.as_ref().unwrap().0)).unwrap();
-        let segments: Vec<Bytes> = run.iter().map(|s| viewer.bytes(&path(&s.uri)).unwrap()).collect();
-        let file = decode::concatenate(&init, &segments);
+    let mut out = Vec::new();
+    for run in media.segments.chunk_by(|_, b| !b.discontinuity) {
+        let init = viewer.bytes(&format!("{name}/{}", run[0].map.as_ref().unwrap().0)).unwrap();
+        let bytes: Vec<Bytes> = run.iter().map(|s| viewer.bytes(&format!("{name}/{}", s.uri)).unwrap()).collect();
+        let file = decode::concatenate(&init, &bytes);
         let (packets, _) = decode::packets(&file);
         for packet in &packets {
-            assert!(end.is_none_or(|end| end == packet.pts), "a hole or an overlap at {}", packet.pts);
+            assert!(end.is_none_or(|e| e == packet.pts), "a hole or an overlap at {}", packet.pts);
             end = Some(packet.pts + packet.duration);
         }
         assert_eq!(decode::decoded_frames(&file), packets.len());
+        out.push(packets.len());
     }
+    out
 }
