@@ -1,6 +1,6 @@
 // hls.js as an engine. The module is loaded only when there is something to play.
 
-import Hls, { type ErrorData, type Level as HlsLevel } from "hls.js";
+import Hls, { type ErrorData, type HlsConfig, type Level as HlsLevel } from "hls.js";
 import type { Engine, EngineEvents } from "./engine";
 import type { Level } from "./format";
 
@@ -8,6 +8,17 @@ import type { Level } from "./format";
 const ESTIMATE_KEY = "millstream.bits-per-second";
 const MEDIA_RECOVERIES = 2;
 const MEDIA_RECOVERY_WINDOW_MS = 30_000;
+
+/**
+ * Parts of hls.js that a live channel has no use for. The one for interstitials also presses play by itself, which is
+ * the viewer's or source.ts's business.
+ */
+const WITHOUT = {
+  interstitialsController: undefined,
+  iframeController: undefined,
+  emeController: undefined,
+  cmcdController: undefined,
+} as unknown as Partial<HlsConfig>;
 
 export function hlsSupported(): boolean {
   return Hls.isSupported();
@@ -33,6 +44,7 @@ export class HlsEngine implements Engine {
     private readonly events: EngineEvents,
   ) {
     this.hls = new Hls({
+      ...WITHOUT,
       // CMAF needs no transmuxing: the main thread only reads boxes.
       enableWorker: false,
       capLevelToPlayerSize: true,
