@@ -28,6 +28,8 @@ const TRACK_ABSENT: Duration = Duration::from_millis(5000);
 const TRACK_GONE_AT_MOST: Duration = Duration::from_secs(10);
 /// Most that one unit counts for in that.
 const MAX_STEP: Duration = Duration::from_millis(500);
+/// How long a changed track waits for the other one's new configuration.
+const SETTLE: Duration = Duration::from_millis(300);
 /// Units that may wait for the first segment's tracks to be known.
 const MAX_WAITING_UNITS: usize = 2048;
 /// An audio clock this far from its timestamps is set right step by step.
@@ -71,6 +73,10 @@ pub struct Passthrough {
     frame_rate: Option<FrameRate>,
     running: Option<Running>,
     waiting: VecDeque<Contribution>,
+    /// A configuration changed on the air; the other track's may follow.
+    settling: bool,
+    /// Of video and audio: its configuration was told since then.
+    announced: [bool; 2],
     /// First media time of what waits.
     waiting_since: Option<UtcTime>,
     audio_next: Option<u64>,
@@ -98,6 +104,8 @@ impl Passthrough {
             frame_rate: None,
             running: None,
             waiting: VecDeque::new(),
+            settling: false,
+            announced: [false; 2],
             waiting_since: None,
             audio_next: None,
             newest: [None; 2],
@@ -142,15 +150,19 @@ impl Passthrough {
         match item {
             Contribution::VideoConfig(config) => {
                 if self.video.replace(config.clone()) != Some(config) {
-                    self.restart();
+                    self.changed();
+                    self.waiting.retain(|unit| !matches!(unit, Contribution::Video(_)));
                 }
+                self.announced[0] = true;
                 Ok(())
             }
             Contribution::AudioConfig(config) => {
                 if self.audio.replace(config.clone()) != Some(config) {
-                    self.restart();
+                    self.changed();
+                    self.waiting.retain(|unit| !matches!(unit, Contribution::Audio(_)));
                     self.audio_next = None;
                 }
+                self.announced[1] = true;
                 Ok(())
             }
             unit @ (Contribution::Video(_) | Contribution::Audio(_)) => {
@@ -209,6 +221,15 @@ impl Passthrough {
         self.close_running()
     }
 
+    /// A configuration changed. Encoders that change one track's mostly change the other's, too, a moment later: the
+    /// next period waits for that, so that there is one change and not two.
+    fn changed(&mut self) {
+        if self.running.is_some() {
+            self.restart();
+            (self.settling, self.announced) = (true, [false; 2]);
+        }
+    }
+
     /// The tracks changed: the segmenter ends, another one begins with the next unit.
     fn restart(&mut self) {
         if self.running.is_some() {
@@ -239,8 +260,10 @@ impl Passthrough {
         }
         let since = *self.waiting_since.get_or_insert(at);
         self.waiting.push_back(unit);
+        let waited = at.since(since);
+        let settled = !self.settling || self.announced == [true; 2] || waited >= SETTLE;
         let both = self.video.is_some() && self.audio.is_some();
-        if both || at.since(since) >= WAIT_FOR_OTHER_TRACK {
+        if (both && settled) || waited >= WAIT_FOR_OTHER_TRACK {
             return self.begin();
         }
         Ok(())
@@ -271,7 +294,7 @@ impl Passthrough {
             held: Vec::new(),
             held_bytes: [0, 0],
         });
-        self.waiting_since = None;
+        (self.waiting_since, self.settling) = (None, false);
         let mut result = Ok(());
         for unit in std::mem::take(&mut self.waiting) {
             result = result.and(self.unit(unit));

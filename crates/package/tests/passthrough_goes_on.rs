@@ -203,6 +203,24 @@ fn other_parameters_begin_a_period() {
     assert_eq!(source.fed.numbers("source"), source.fed.numbers("audio"));
 }
 
+/// The picture's change comes first, the sound's 120 ms later: one new period, and no picture of it is lost.
+#[test]
+fn changes_of_both_tracks_are_one_change() {
+    let mut source = Source::new(50, 0);
+    source.configure(0);
+    source.play(6_000, true, true);
+    source.push(Contribution::VideoConfig(avc(1)));
+    source.pictures = 0;
+    source.play(120, true, true);
+    source.audio_rate = 44_100;
+    source.push(Contribution::AudioConfig(aac(44_100)));
+    source.play(6_000, true, true);
+    let source = source.finish();
+    assert_eq!((source.fed.periods.len(), source.discontinuities), (2, 1));
+    let pictures: u32 = source.fed.chunks[&name("source")].iter().map(|c| c.samples).sum();
+    assert_eq!(u64::from(pictures), (source.video - START) as u64 / FRAME as u64);
+}
+
 #[test]
 fn a_contribution_of_one_kind_is_packaged_without_the_other() {
     for (video, audio, of) in [(true, false, "source"), (false, true, "audio")] {
