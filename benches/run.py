@@ -203,7 +203,7 @@ def run(options, folder):
     hd = recording(folder, "1080p", (1920, 1080), 60, 6000, RECORDED_SECONDS)
     serve = lambda mode, n, segment=2: lambda f: peers.Millstream(f, BINARY, n, mode, segment)
     if wanted("passthrough"):
-        for streams in (1, options.streams):
+        for streams in sorted({1, options.streams}):
             makes = [
                 (peers.Millstream.name, serve("passthrough", streams)),
                 (peers.Nginx.name, lambda f: peers.Nginx(f, streams)),
