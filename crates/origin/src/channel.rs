@@ -9,13 +9,13 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::HeaderValue;
+use millstream_delivery::respond::{CacheLife, Entity};
 use millstream_media::time::{MonoTime, UtcTime};
 use millstream_media::track::RenditionName;
 use millstream_package::{dash, hls};
 use millstream_window::Window;
 use tokio::sync::watch;
 
-use crate::respond::{CacheLife, Entity};
 use crate::viewers::Viewers;
 
 /// Content type of HLS playlists (RFC 8216bis 4).

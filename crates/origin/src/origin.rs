@@ -6,13 +6,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header};
+use millstream_delivery::answer::{Answer, Delivery};
+use millstream_delivery::body::Body;
+use millstream_delivery::respond::{self, CacheLife, Entity};
 use millstream_media::time::Clock;
 use millstream_media::track::RenditionName;
 use millstream_telemetry::RequestKind;
 
-use crate::body::Body;
 use crate::channel::{ChannelOrigin, Manifest, Missing};
-use crate::respond::{self, CacheLife, Entity};
 use crate::route::{self, Resource};
 
 /// The channels of this node.
@@ -85,6 +86,13 @@ impl Origin {
             Resource::Part(r, n, p) => (RequestKind::Part, media(named(r).and_then(|r| channel.part(&r, n, p)))),
             Resource::Status => (RequestKind::Other, send(&status_entity(channel.status().json))),
         }
+    }
+}
+
+impl Delivery for Origin {
+    fn answer(&self, request: &Request<()>, peer: SocketAddr) -> Answer {
+        let (kind, response) = self.respond(request, peer);
+        Answer::ready(kind, response)
     }
 }
 

@@ -20,8 +20,8 @@ use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt;
 
 use millstream_control::api::PeerAddr;
+use millstream_delivery::answer::{Delivery, Reply};
 use millstream_media::time::{Clock, MonoTime};
-use millstream_origin::origin::Origin;
 use millstream_telemetry::{HttpMetrics, RequestKind, ServerMetrics};
 
 use super::patience::Patient;
@@ -61,7 +61,7 @@ impl Default for Limits {
 #[derive(Clone)]
 pub struct Rooms {
     /// `/live/…`: the hot path.
-    pub origin: Arc<Origin>,
+    pub media: Arc<dyn Delivery>,
     /// Everything else: API, pages, operations.
     pub router: axum::Router,
     /// Counts requests.
@@ -162,9 +162,13 @@ async fn answer(
 ) -> Result<Response<AnyBody>, Infallible> {
     let asked = rooms.clock.mono();
     let (kind, response) = if request.uri().path().starts_with("/live/") {
-        let (kind, response) = rooms.origin.respond(&request.map(|_| ()), peer);
+        let answer = rooms.media.answer(&request.map(|_| ()), peer);
+        let response = match answer.reply {
+            Reply::Ready(response) => response,
+            Reply::Later(response) => response.await,
+        };
         let token = unread.begin(asked);
-        (kind, response.map(|body| AnyBody::Media(body, token)))
+        (answer.kind, response.map(|body| AnyBody::Media(body, token)))
     } else {
         let kind = kind_of(request.uri().path());
         request.extensions_mut().insert(PeerAddr(peer));
@@ -192,7 +196,7 @@ fn kind_of(path: &str) -> RequestKind {
 /// A media body, or one of the router's.
 pub enum AnyBody {
     /// Bytes of a window.
-    Media(millstream_origin::body::Body, Token),
+    Media(millstream_delivery::body::Body, Token),
     /// Whatever the router answered.
     Page(axum::body::Body),
 }
@@ -206,7 +210,7 @@ impl HttpBody for AnyBody {
             AnyBody::Media(body, token) => Pin::new(body)
                 .poll_frame(cx)
                 .map_ok(|frame| frame.map_data(|bytes| token.bind(bytes)))
-                .map_err(|never| match never {}),
+                .map_err(axum::Error::new),
             AnyBody::Page(body) => Pin::new(body).poll_frame(cx),
         }
     }

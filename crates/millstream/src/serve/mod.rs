@@ -112,7 +112,7 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
         clock.as_ref(),
         stopping.clone(),
     ));
-    let rooms = http::Rooms { origin, router, metrics: metrics.http(), clock: Arc::clone(&clock) };
+    let rooms = http::Rooms { media: origin, router, metrics: metrics.http(), clock: Arc::clone(&clock) };
     let limits =
         http::Limits { connections: config.limits.http_connections as usize, drain, ..http::Limits::default() };
 

@@ -1,0 +1,9 @@
+//! What an origin and an edge share: how the answer to a media request looks, whoever makes it and whoever sends it.
+//!
+//! - [`answer`]: the seam between the HTTP server, which owns connections, and what answers on the media paths.
+//! - [`body`]: a response body over bytes that were made once.
+//! - [`respond`]: method, headers and entity to a response: status codes, CORS, conditions, ranges, gzip, cache life.
+
+pub mod answer;
+pub mod body;
+pub mod respond;
