@@ -36,7 +36,8 @@ impl CacheLife {
 pub struct Entity {
     /// The bytes, in pieces that follow each other.
     pub pieces: Vec<Bytes>,
-    /// The same bytes compressed with gzip, for entities that are text.
+    /// The same bytes compressed with gzip, for entities that are text. It may be left empty for a client that does not
+    /// take gzip ([`accepts_gzip`]).
     pub gzip: Option<Bytes>,
     /// Opaque entity tag without its quotes.
     pub etag: HeaderValue,
@@ -183,7 +184,7 @@ fn entity_tag(etag: &HeaderValue, gzip: bool) -> HeaderValue {
 }
 
 /// Whether the client takes gzip (RFC 9110 12.5.3): named, or `*`, and not with `q=0`.
-fn accepts_gzip(request: &HeaderMap) -> bool {
+pub fn accepts_gzip(request: &HeaderMap) -> bool {
     let mut any = None;
     for value in request.get_all(header::ACCEPT_ENCODING) {
         for item in value.to_str().unwrap_or_default().split(',') {

@@ -92,6 +92,7 @@ pub enum SegmentLength {
 pub struct Timing {
     length: SegmentLength,
     target_duration: u32,
+    part_target: Option<Duration>,
 }
 
 impl Timing {
@@ -100,7 +101,7 @@ impl Timing {
     pub fn epoch_locked(grid: SegmentGrid) -> Self {
         let length = SegmentLength::Grid(grid);
         let longest = nominal(length) + audio_frame();
-        Timing { length, target_duration: rounded_seconds(longest).max(1) }
+        Timing { length, target_duration: rounded_seconds(longest).max(1), part_target: None }
     }
 
     /// Of a passthrough channel whose first group of pictures lasted `first_gop` and whose segmenter cuts at the first
@@ -112,12 +113,41 @@ impl Timing {
         let groups = wanted.as_nanos().div_ceil(gop).max(1);
         let segment = u64::try_from(gop * groups).map_or(Duration::from_secs(3600), Duration::from_nanos);
         let whole = u32::try_from(segment.as_secs()).unwrap_or(3600) + u32::from(segment.subsec_millis() >= 10);
-        Timing { length: SegmentLength::Nominal(segment), target_duration: whole.saturating_add(1) }
+        Timing {
+            length: SegmentLength::Nominal(segment),
+            target_duration: whole.saturating_add(1),
+            part_target: None,
+        }
     }
 
     /// With a target given by configuration, in seconds; at least the segment length rounded, and 1.
     pub fn with_target(length: SegmentLength, target_duration: u32) -> Self {
-        Timing { length, target_duration: target_duration.max(rounded_seconds(nominal(length))).max(1) }
+        Timing { length, target_duration: target_duration.max(rounded_seconds(nominal(length))).max(1), part_target: None }
+    }
+
+    /// Chunks are listed as parts, none longer than `longest`: `EXT-X-PART-INF:PART-TARGET` is that, rounded up to a
+    /// millisecond (STANDARDS 1.36). Without this the lists are those of plain HLS.
+    #[must_use]
+    pub fn with_parts(self, longest: Duration) -> Self {
+        let whole_ms = u64::try_from(longest.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        Timing { part_target: Some(Duration::from_millis(whole_ms.max(1))), ..self }
+    }
+
+    /// As [`Timing::with_parts`], for an epoch-locked channel whose parts have `frames` video frames: audio parts, which
+    /// have one audio frame more or less, fit as well (STANDARDS 1.37).
+    #[must_use]
+    pub fn with_part_frames(self, frames: u32) -> Self {
+        let SegmentLength::Grid(grid) = self.length else { return self };
+        let (num, den) = (u64::from(grid.rate().num()), u64::from(grid.rate().den()));
+        let video = Duration::from_nanos((u64::from(frames) * den * 1_000_000_000).div_ceil(num));
+        let audio_frames = (u64::from(frames) * den * 48_000).div_ceil(num * AAC_FRAME_SAMPLES);
+        let audio = Duration::from_nanos((audio_frames * AAC_FRAME_SAMPLES * 1_000_000_000).div_ceil(48_000));
+        self.with_parts(video.max(audio))
+    }
+
+    /// `PART-TARGET`; `None` if parts are not listed.
+    pub const fn part_target(&self) -> Option<Duration> {
+        self.part_target
     }
 
     /// `EXT-X-TARGETDURATION`, in seconds.

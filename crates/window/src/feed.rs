@@ -47,7 +47,27 @@ impl Window {
         segment.bytes += len;
         segment.chunks.push(chunk);
         self.held_bytes += len;
+        if self.lists_parts() {
+            self.part_changes += 1;
+        }
         Ok(())
+    }
+
+    /// The source's timeline or parameters changed before this segment, of which no chunk was pushed yet: a
+    /// discontinuity is listed there, before its first part (STANDARDS 1.37).
+    pub fn discontinuity(&mut self, number: u64) {
+        let begun = self.rows.values().any(|row| row.contains_key(&number));
+        let Some(session) = self.session.as_mut() else { return };
+        if session.first.is_none_or(|first| number <= first) || session.discontinuities.contains(&number) {
+            return;
+        }
+        // Whoever begins a segment decides for all, since lists may already show it.
+        if begun || number < session.next_unsettled {
+            self.statistics.late_discontinuities += 1;
+        } else {
+            session.discontinuities.insert(number);
+            self.version += 1;
+        }
     }
 
     /// A segment is whole: it is listed from now on. Its start and duration are those the end says.

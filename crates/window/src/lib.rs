@@ -27,7 +27,7 @@ pub mod window;
 
 pub use config::{Config, SegmentLength, Timing};
 pub use error::Error;
-pub use listing::{Entry, Listing, SegmentRef};
+pub use listing::{Entry, Listing, NextPart, Progress, SegmentRef};
 pub use period::{Period, PeriodTrack};
 pub use presentation::{Presentation, PresentationPeriod};
 pub use statistics::{Rates, Statistics};

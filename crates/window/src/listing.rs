@@ -1,5 +1,7 @@
 //! What a media playlist of a rendition lists now: the view that HLS is written from.
 
+use std::time::Duration;
+
 use millstream_media::segment::Chunk;
 use millstream_media::time::{Timescale, UtcTime};
 use millstream_media::track::{RenditionName, Track};
@@ -20,10 +22,27 @@ pub struct Listing<'a> {
     pub discontinuity_sequence: u64,
     /// In seconds, the same for all lists of a session.
     pub target_duration: u32,
+    /// The longest a part may be; `None` if parts are not listed.
+    pub part_target: Option<Duration>,
     /// The list is final.
     pub ended: bool,
     /// The segments, oldest first, numbers without a hole.
     pub entries: Vec<Entry<'a>>,
+    /// The segment in the making, if parts are listed and it has one: its chunks so far, its duration so far.
+    pub open: Option<Entry<'a>>,
+    /// The part that comes next; `None` if parts are not listed, or none of this kind is made now.
+    pub next: Option<NextPart<'a>>,
+}
+
+/// The part that comes next: what a list hints at (STANDARDS 1.43).
+#[derive(Clone, Copy, Debug)]
+pub struct NextPart<'a> {
+    /// Number of its segment.
+    pub number: u64,
+    /// Its index.
+    pub part: u32,
+    /// The track it belongs to: the rendition's own, or the one that stands in.
+    pub source: &'a PeriodTrack,
 }
 
 /// One segment in a list.
@@ -63,9 +82,63 @@ impl Entry<'_> {
         nanos(self.duration, self.timescale)
     }
 
+    /// Duration of one of its chunks in nanoseconds.
+    pub fn part_nanos(&self, part: &Chunk) -> u64 {
+        nanos(part.duration, self.timescale)
+    }
+
     /// Whether it is a segment with bytes of this rendition itself.
     pub fn is_own(&self, rendition: &RenditionName) -> bool {
         !self.gap && self.source.is_some_and(|s| s.track.name == *rendition)
+    }
+}
+
+/// How far a list is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Number of the newest segment that is listed whole, or as a gap.
+    pub last_whole: Option<u64>,
+    /// Its number of parts; the highest number for a gap.
+    pub last_parts: u32,
+    /// Number of the segment in the making.
+    pub next: u64,
+    /// Parts of it that are listed.
+    pub parts: u32,
+    /// The list is final.
+    pub ended: bool,
+}
+
+impl Progress {
+    /// Whether a list so far answers a blocking reload for segment `msn`, or for `part` of it (STANDARDS 1.40). A part
+    /// beyond a segment's last is the first of the next segment.
+    pub fn has(&self, msn: u64, part: Option<u32>) -> bool {
+        let Some(part) = part else { return msn < self.next };
+        if msn + 1 < self.next {
+            return true;
+        }
+        if msn < self.next {
+            return part < self.last_parts || self.parts > 0;
+        }
+        msn == self.next && part < self.parts
+    }
+
+    /// Whether a blocking reload asks for what lies too far ahead (STANDARDS 1.41): more than two segments after the
+    /// last whole one, or more parts after the last one than `part_limit`.
+    pub fn is_too_far(&self, msn: u64, part: Option<u32>, part_limit: u32) -> bool {
+        if msn > self.next.saturating_add(1) {
+            return true;
+        }
+        let listed = if msn == self.next { self.parts } else { 0 };
+        msn >= self.next && part.is_some_and(|p| u64::from(p) + 1 > u64::from(listed) + u64::from(part_limit))
+    }
+
+    /// Segment and index of the newest part; `None` without any.
+    pub fn last_part(&self) -> Option<(u64, u32)> {
+        if self.parts > 0 {
+            return Some((self.next, self.parts - 1));
+        }
+        let last = self.last_whole?;
+        Some((last, self.last_parts.checked_sub(1).filter(|_| self.last_parts != u32::MAX)?))
     }
 }
 
@@ -89,14 +162,23 @@ impl Window {
         let session = self.session()?;
         let track = session.names.iter().find(|t| t.name == *rendition)?;
         let newest = session.newest.map_or(session.first_listed, |n| n + 1);
-        let entries = (session.first_listed..newest).map_while(|n| self.entry(rendition, n)).collect();
+        let entries: Vec<Entry<'_>> = (session.first_listed..newest).map_while(|n| self.entry(rendition, n)).collect();
+        let number = session.first_listed + entries.len() as u64;
+        let lists_parts = self.lists_parts();
+        let open = if lists_parts { self.open_entry(rendition, number) } else { None };
+        let made = open.map_or(0, |e| u32::try_from(e.chunks.len()).unwrap_or(u32::MAX));
+        let source = open.map_or_else(|| self.period_of(number)?.source(rendition), |e| e.source);
+        let next = source.filter(|_| lists_parts).map(|source| NextPart { number, part: made, source });
         Some(Listing {
             track,
             media_sequence: session.first_listed,
             discontinuity_sequence: session.discontinuity_sequence,
             target_duration: session.timing.target_duration(),
+            part_target: session.timing.part_target(),
             ended: session.ended.is_some(),
             entries,
+            open,
+            next,
         })
     }
 
@@ -124,6 +206,52 @@ impl Window {
             bytes: if gap { 0 } else { segment.bytes },
             first_sample_end: chunks.first().map_or(0, |c| c.first_sample_end),
             chunks,
+        })
+    }
+
+    /// The segment in the making, if it has a part.
+    fn open_entry(&self, rendition: &RenditionName, number: u64) -> Option<Entry<'_>> {
+        let source = self.period_of(number)?.source(rendition)?;
+        let segment = self.slot(&source.track.name, number)?;
+        let first = segment.chunks.first().filter(|_| segment.state == State::Open)?;
+        Some(Entry {
+            number,
+            source: Some(source),
+            discontinuity: self.session()?.discontinuities.contains(&number),
+            gap: false,
+            start: segment.start,
+            duration: segment.duration,
+            timescale: source.track.timescale,
+            bytes: segment.bytes,
+            first_sample_end: first.first_sample_end,
+            chunks: &segment.chunks,
+        })
+    }
+
+    /// Whether parts are listed: the session says so, and goes on.
+    pub(crate) fn lists_parts(&self) -> bool {
+        self.session.as_ref().is_some_and(|s| s.ended.is_none() && s.timing.part_target().is_some())
+    }
+
+    /// How far the list of `rendition` is: what blocking reloads wait for and rendition reports say. `None` as for
+    /// [`Window::listing`].
+    pub fn progress(&self, rendition: &RenditionName) -> Option<Progress> {
+        let session = self.session()?;
+        session.names.iter().find(|t| t.name == *rendition)?;
+        let first = session.first_listed;
+        let next = session.newest.map_or(first, |newest| {
+            (first..=newest).rev().find(|&n| self.entry(rendition, n).is_some()).map_or(first, |n| n + 1)
+        });
+        let count = |chunks: usize| u32::try_from(chunks).unwrap_or(u32::MAX);
+        let last = next.checked_sub(1).filter(|&n| n >= first).and_then(|n| self.entry(rendition, n));
+        let parts = self.open_entry(rendition, next).filter(|_| self.lists_parts()).map_or(0, |e| count(e.chunks.len()));
+        Some(Progress {
+            next,
+            parts,
+            last_whole: last.map(|e| e.number),
+            // Nobody is kept waiting for a part of what is given up.
+            last_parts: last.map_or(0, |e| if e.gap { u32::MAX } else { count(e.chunks.len()) }),
+            ended: session.ended.is_some(),
         })
     }
 

@@ -257,6 +257,7 @@ impl Window {
         let Some(row) = self.rows.get_mut(rendition) else { return };
         if let Some(last) = row.last_entry().filter(|e| e.get().state == State::Open) {
             self.held_bytes -= last.remove().bytes;
+            self.part_changes += 1;
         }
         if row.is_empty() {
             self.rows.remove(rendition);

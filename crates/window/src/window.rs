@@ -31,6 +31,8 @@ pub struct Window {
     pub(crate) highest: Option<u64>,
     pub(crate) held_bytes: u64,
     pub(crate) version: u64,
+    /// Changes that concern parts only.
+    pub(crate) part_changes: u64,
     pub(crate) statistics: Statistics,
 }
 
@@ -55,6 +57,7 @@ impl Window {
             highest: None,
             held_bytes: 0,
             version: 0,
+            part_changes: 0,
             statistics: Statistics::default(),
         }
     }
@@ -185,8 +188,13 @@ impl Window {
         self.version += 1;
     }
 
-    /// Changes whenever a manifest of this window may have changed, and never falls.
+    /// Changes whenever a manifest of this window may have changed, with each listed part too, and never falls.
     pub const fn version(&self) -> u64 {
+        self.version + self.part_changes
+    }
+
+    /// As [`Window::version`], for manifests of whole segments: parts do not change it.
+    pub const fn segments_version(&self) -> u64 {
         self.version
     }
 
