@@ -19,8 +19,12 @@ pub struct Presentation<'a> {
     pub ended: bool,
     /// End of the newest segment that every track has, gaps included.
     pub newest_end: UtcTime,
+    /// Number of the session's first segment.
+    pub first: u64,
     /// The periods; never empty.
     pub periods: Vec<PresentationPeriod<'a>>,
+    /// The run that comes after the last one, if it is known to end: the number of its first segment, and its tracks.
+    pub next: Option<(u64, &'a Period)>,
 }
 
 /// A run of segments that every track of one period has whole.
@@ -64,8 +68,22 @@ impl Window {
             timing: session.timing,
             ended: session.ended.is_some(),
             newest_end,
+            first: session.first?,
             periods,
+            next: self.next_run(),
         })
+    }
+
+    /// Where a run begins that has no whole segment yet: after a segment that was given up, with a new period, at a
+    /// discontinuity.
+    fn next_run(&self) -> Option<(u64, &Period)> {
+        let session = self.session().filter(|s| s.ended.is_none())?;
+        let last = session.runs.back()?.last;
+        let hole = Some(session.next_unsettled).filter(|&n| n > last + 1);
+        let period = self.periods.iter().map(Period::first_segment).find(|&n| n > last);
+        let discontinuity = session.discontinuities.range(last + 1..).next().copied();
+        let first = [hole, period, discontinuity].into_iter().flatten().min()?;
+        Some((first, self.period_of(first)?))
     }
 
     /// Start and duration of a whole segment in ticks, whether it is listed or only kept.

@@ -19,6 +19,7 @@ use millstream_media::track::{Track, TrackMedia};
 use millstream_window::{Presentation, PresentationPeriod, Timing, Window};
 use quick_xml::Writer;
 
+use super::low_latency::LowLatency;
 use super::timeline::timeline;
 
 /// What a manifest needs to know besides the window.
@@ -29,26 +30,42 @@ pub struct MpdOptions<'a> {
     pub time_url: &'a str,
 }
 
-type Xml = Writer<Vec<u8>>;
+pub(super) type Xml = Writer<Vec<u8>>;
 
 /// The manifest at `/live/CHANNEL/manifest.mpd`. `None` while the window has nothing to show.
 pub fn mpd(window: &Window, options: &MpdOptions<'_>) -> Option<String> {
-    let presentation = window.presentation()?;
+    let mut presentation = window.presentation()?;
+    let low_latency = LowLatency::of(window, &presentation);
+    if let Some(low_latency) = &low_latency {
+        low_latency.arrange(&mut presentation)?;
+    }
     let mut xml = Writer::new_with_indent(Vec::with_capacity(4096), b' ', 2);
     // Writing to a Vec cannot fail.
-    write(&mut xml, window, &presentation, options).ok()?;
+    write(&mut xml, window, &presentation, low_latency.as_ref(), options).ok()?;
     String::from_utf8(xml.into_inner()).ok()
 }
 
-fn write(xml: &mut Xml, window: &Window, p: &Presentation<'_>, options: &MpdOptions<'_>) -> io::Result<()> {
+fn write(
+    xml: &mut Xml,
+    window: &Window,
+    p: &Presentation<'_>,
+    low_latency: Option<&LowLatency>,
+    options: &MpdOptions<'_>,
+) -> io::Result<()> {
     let Timings { segment, longest, depth } = Timings::of(window, &p.timing);
     // The last update, which only takes minimumUpdatePeriod away, is one too.
-    let published = if p.ended { p.newest_end + Duration::from_millis(1) } else { p.newest_end };
+    let published = match low_latency {
+        Some(low_latency) => low_latency.published(p, depth),
+        None if p.ended => p.newest_end + Duration::from_millis(1),
+        None => p.newest_end,
+    };
+    let profiles = if low_latency.is_some() { LOW_LATENCY_PROFILES } else { PROFILES };
+    let buffer = low_latency.map_or(segment, LowLatency::min_buffer);
     xml.get_mut().extend_from_slice(b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let update_period = seconds(segment);
     let mut mpd = xml.create_element("MPD").with_attributes([
         ("xmlns", "urn:mpeg:dash:schema:mpd:2011"),
-        ("profiles", "urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019"),
+        ("profiles", profiles),
         ("type", "dynamic"),
         ("availabilityStartTime", "1970-01-01T00:00:00Z"),
         ("publishTime", published.to_iso8601().as_str()),
@@ -57,23 +74,40 @@ fn write(xml: &mut Xml, window: &Window, p: &Presentation<'_>, options: &MpdOpti
         mpd = mpd.with_attribute(("minimumUpdatePeriod", update_period.as_str()));
     }
     mpd.with_attributes([
-        ("minBufferTime", seconds(segment).as_str()),
+        ("minBufferTime", seconds(buffer).as_str()),
         ("timeShiftBufferDepth", seconds(depth).as_str()),
         ("suggestedPresentationDelay", seconds(segment * 3).as_str()),
         ("maxSegmentDuration", seconds(longest).as_str()),
     ])
     .write_inner_content(|xml| {
-        for (i, period) in p.periods.iter().enumerate() {
-            write_period(xml, window, period, p.periods.get(i + 1), p.ended)?;
+        if let Some(low_latency) = low_latency {
+            low_latency.write_service(xml)?;
         }
-        for scheme in ["urn:mpeg:dash:utc:http-iso:2014", "urn:mpeg:dash:utc:http-head:2014"] {
-            let timing = [("schemeIdUri", scheme), ("value", options.time_url)];
-            xml.create_element("UTCTiming").with_attributes(timing).write_empty()?;
+        let page = Page { window, low_latency, options };
+        for (i, period) in p.periods.iter().enumerate() {
+            write_period(xml, &page, period, p.periods.get(i + 1), p.ended)?;
+        }
+        for scheme in [TIME_SCHEME, "urn:mpeg:dash:utc:http-head:2014"] {
+            descriptor(xml, "UTCTiming", scheme, options.time_url)?;
         }
         Ok(())
     })?;
     xml.get_mut().push(b'\n');
     Ok(())
+}
+
+const PROFILES: &str = "urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019";
+/// STANDARDS 2.20.
+const LOW_LATENCY_PROFILES: &str = "urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019,\
+     http://www.dashif.org/guidelines/low-latency-live-v5";
+/// The first way to the server's time (STANDARDS 2.3).
+pub(super) const TIME_SCHEME: &str = "urn:mpeg:dash:utc:http-iso:2014";
+
+/// What is the same for all Periods.
+struct Page<'a> {
+    window: &'a Window,
+    low_latency: Option<&'a LowLatency>,
+    options: &'a MpdOptions<'a>,
 }
 
 struct Timings {
@@ -96,7 +130,7 @@ impl Timings {
 /// duration.
 fn write_period(
     xml: &mut Xml,
-    window: &Window,
+    page: &Page<'_>,
     period: &PresentationPeriod<'_>,
     next: Option<&PresentationPeriod<'_>>,
     ended: bool,
@@ -109,14 +143,14 @@ fn write_period(
     if hole {
         element = element.with_attribute(("duration", seconds(period.end.since(period.start)).as_str()));
     }
-    element.write_inner_content(|xml| sets(period).iter().try_for_each(|set| write_set(xml, window, period, set)))?;
+    element.write_inner_content(|xml| sets(period).iter().try_for_each(|set| write_set(xml, page, period, set)))?;
     Ok(())
 }
 
 /// An adaptation set: tracks of one kind and one timescale, so that one timeline describes them all.
-struct Set<'a> {
-    id: usize,
-    tracks: Vec<&'a Track>,
+pub(super) struct Set<'a> {
+    pub id: usize,
+    pub tracks: Vec<&'a Track>,
     /// Ids of the other sets of its kind, to which players may switch.
     siblings: Vec<usize>,
 }
@@ -145,12 +179,12 @@ fn sets<'a>(period: &PresentationPeriod<'a>) -> Vec<Set<'a>> {
 }
 
 impl Set<'_> {
-    fn is_video(&self) -> bool {
+    pub fn is_video(&self) -> bool {
         self.tracks.first().is_some_and(|t| t.is_video())
     }
 }
 
-fn write_set(xml: &mut Xml, window: &Window, period: &PresentationPeriod<'_>, set: &Set<'_>) -> io::Result<()> {
+fn write_set(xml: &mut Xml, page: &Page<'_>, period: &PresentationPeriod<'_>, set: &Set<'_>) -> io::Result<()> {
     let video = set.is_video();
     let id = set.id.to_string();
     let mut element = xml.create_element("AdaptationSet").with_attributes([
@@ -178,14 +212,20 @@ fn write_set(xml: &mut Xml, window: &Window, period: &PresentationPeriod<'_>, se
             let ids: Vec<String> = set.siblings.iter().map(usize::to_string).collect();
             descriptor(xml, "SupplementalProperty", "urn:mpeg:dash:adaptation-set-switching:2016", &ids.join(","))?;
         }
+        if let Some(low_latency) = page.low_latency {
+            low_latency.write_reference_time(xml, period, set, page.options.time_url)?;
+        }
         descriptor(xml, "Role", "urn:mpeg:dash:role:2011", "main")?;
-        write_template(xml, window, period, set)?;
-        set.tracks.iter().try_for_each(|track| write_representation(xml, track))
+        match page.low_latency {
+            Some(low_latency) => low_latency.write_template(xml, period, set)?,
+            None => write_template(xml, page.window, period, set)?,
+        }
+        set.tracks.iter().try_for_each(|track| write_representation(xml, track, page.low_latency))
     })?;
     Ok(())
 }
 
-fn descriptor(xml: &mut Xml, element: &str, scheme: &str, value: &str) -> io::Result<()> {
+pub(super) fn descriptor(xml: &mut Xml, element: &str, scheme: &str, value: &str) -> io::Result<()> {
     xml.create_element(element).with_attributes([("schemeIdUri", scheme), ("value", value)]).write_empty()?;
     Ok(())
 }
@@ -194,7 +234,7 @@ fn descriptor(xml: &mut Xml, element: &str, scheme: &str, value: &str) -> io::Re
 fn write_template(xml: &mut Xml, window: &Window, period: &PresentationPeriod<'_>, set: &Set<'_>) -> io::Result<()> {
     let Some(reference) = set.tracks.first() else { return Ok(()) };
     let timeline = timeline(window, period, &reference.name);
-    let init = format!("$RepresentationID$/init.mp4?v={}", period.period.init_version());
+    let init = initialization(period);
     xml.create_element("SegmentTemplate")
         .with_attributes([
             ("timescale", reference.timescale.get().to_string().as_str()),
@@ -226,7 +266,12 @@ fn write_template(xml: &mut Xml, window: &Window, period: &PresentationPeriod<'_
     Ok(())
 }
 
-fn write_representation(xml: &mut Xml, track: &Track) -> io::Result<()> {
+/// The init segments of a Period's tracks.
+pub(super) fn initialization(period: &PresentationPeriod<'_>) -> String {
+    format!("$RepresentationID$/init.mp4?v={}", period.period.init_version())
+}
+
+fn write_representation(xml: &mut Xml, track: &Track, low_latency: Option<&LowLatency>) -> io::Result<()> {
     let codecs = track.codec_string();
     let mut element = xml
         .create_element("Representation")
@@ -241,7 +286,14 @@ fn write_representation(xml: &mut Xml, track: &Track) -> io::Result<()> {
             if let Some(rate) = frame_rate {
                 element = element.with_attribute(("frameRate", fraction(*rate).as_str()));
             }
-            element.write_empty()?;
+            match low_latency {
+                Some(low_latency) => {
+                    element.write_inner_content(|xml| low_latency.write_resync(xml, track))?;
+                }
+                None => {
+                    element.write_empty()?;
+                }
+            }
         }
         TrackMedia::Audio { config } => {
             // ISO/IEC 23091-3: configurations 1 to 6 have as many channels as their number, 12 has eight.
@@ -254,7 +306,8 @@ fn write_representation(xml: &mut Xml, track: &Track) -> io::Result<()> {
                 .with_attribute(("audioSamplingRate", config.sample_rate().to_string().as_str()))
                 .write_inner_content(|xml| {
                     let scheme = "urn:mpeg:mpegB:cicp:ChannelConfiguration";
-                    descriptor(xml, "AudioChannelConfiguration", scheme, &layout.to_string())
+                    descriptor(xml, "AudioChannelConfiguration", scheme, &layout.to_string())?;
+                    low_latency.map_or(Ok(()), |low_latency| low_latency.write_resync(xml, track))
                 })?;
         }
     }
@@ -281,10 +334,15 @@ fn fraction(rate: FrameRate) -> String {
 
 /// An xs:duration in seconds alone, since years and months have no fixed length (STANDARDS 2.14).
 fn seconds(d: Duration) -> String {
+    format!("PT{}S", decimal(d))
+}
+
+/// Seconds as a decimal number, exactly.
+pub(super) fn decimal(d: Duration) -> String {
     let fraction = format!("{:09}", d.subsec_nanos());
     let fraction = fraction.trim_end_matches('0');
     let point = if fraction.is_empty() { "" } else { "." };
-    format!("PT{}{point}{fraction}S", d.as_secs())
+    format!("{}{point}{fraction}", d.as_secs())
 }
 
 #[cfg(test)]
