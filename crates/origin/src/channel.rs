@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::Write as _;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,11 +12,13 @@ use http::HeaderValue;
 use millstream_delivery::respond::{CacheLife, Entity};
 use millstream_media::time::{MonoTime, UtcTime};
 use millstream_media::track::RenditionName;
+use millstream_package::hls::Form;
 use millstream_package::{dash, hls};
-use millstream_window::Window;
+use millstream_window::{Timing, Window};
 use tokio::sync::watch;
 
 use crate::viewers::Viewers;
+use crate::waits::{Place, Waits, Want};
 
 /// Content type of HLS playlists (RFC 8216bis 4).
 pub const HLS_TYPE: &str = "application/vnd.apple.mpegurl";
@@ -31,10 +33,10 @@ pub const TIME_URL: &str = "/api/v1/time";
 pub enum Manifest {
     /// HLS multivariant playlist.
     Multivariant,
-    /// HLS media playlist of a rendition.
-    Media(RenditionName),
-    /// HLS I-frame playlist of a rendition.
-    IFrames(RenditionName),
+    /// HLS media playlist of a rendition, or an update of it.
+    Media(RenditionName, Form),
+    /// HLS I-frame playlist of a rendition, or an update of it.
+    IFrames(RenditionName, Form),
     /// DASH MPD.
     Mpd,
 }
@@ -47,11 +49,23 @@ pub struct PublicStatus {
 }
 
 struct Rendered {
-    version: u64,
-    manifests: HashMap<Manifest, Entity>,
+    /// The window's version of whole segments for which the tags were looked through last.
+    segments_version: u64,
+    manifests: HashMap<Manifest, Page>,
     /// Hashes of whole segments, made when first asked for: their entity tags. At most [`MAX_TAGS`].
     tags: HashMap<(RenditionName, u64), HeaderValue>,
 }
+
+/// A manifest as it was rendered last.
+struct Page {
+    version: u64,
+    entity: Entity,
+    /// Compressed, once somebody has asked for that.
+    is_compressed: bool,
+}
+
+/// Manifests that may be remembered; where that is not enough, all are forgotten and rendered anew when asked for.
+const MAX_PAGES: usize = 512;
 
 /// Entity tags of segments remembered; where that is not enough, all are forgotten and made anew when asked for.
 const MAX_TAGS: usize = 4096;
@@ -87,11 +101,57 @@ pub struct ChannelOrigin {
     media: Mutex<Media>,
     rendered: Mutex<Rendered>,
     version: watch::Sender<u64>,
+    waits: Arc<Waits>,
     status: RwLock<PublicStatus>,
     /// Newest media older than this makes manifests answer 503.
     stale_after: RwLock<Duration>,
     /// Who watches.
     pub viewers: Viewers,
+}
+
+/// What a blocking reload is answered with.
+pub enum Reload {
+    /// The playlist as it is, as if nothing had been asked: there is nothing to wait for.
+    Plain,
+    /// The playlist as it is: what was asked for has just been listed.
+    Listed,
+    /// 400.
+    TooFar,
+    /// 503: too many wait.
+    Full,
+    /// The playlist, once what was asked for is listed.
+    Wait(Wait),
+}
+
+/// What the request for a part is answered with.
+pub enum Hinted {
+    /// The part: it is there.
+    Made,
+    /// 404.
+    Unknown,
+    /// 503: too many wait.
+    Full,
+    /// The part, or 404, once that is decided.
+    Wait(Wait),
+}
+
+/// A wait, bounded.
+pub struct Wait {
+    place: Place,
+    patience: Duration,
+}
+
+impl Wait {
+    /// Waits; `false` if nothing happened for three target durations.
+    pub async fn over(&self) -> bool {
+        tokio::time::timeout(self.patience, self.place.passed()).await.is_ok()
+    }
+}
+
+/// Parts ahead of the newest one that may be asked for: the Advance Part Limit (STANDARDS 1.41).
+fn part_limit(part_target: Duration) -> u32 {
+    let ms = u32::try_from(part_target.as_millis()).unwrap_or(u32::MAX).max(1);
+    if ms >= 1000 { 3 } else { 3000_u32.div_ceil(ms) }
 }
 
 /// Why there is no manifest.
@@ -113,8 +173,9 @@ impl ChannelOrigin {
         media.note_kinds();
         ChannelOrigin {
             media: Mutex::new(media),
-            rendered: Mutex::new(Rendered { version: 0, manifests: HashMap::new(), tags: HashMap::new() }),
+            rendered: Mutex::new(Rendered { segments_version: 0, manifests: HashMap::new(), tags: HashMap::new() }),
             version,
+            waits: Arc::default(),
             status: RwLock::new(PublicStatus::default()),
             stale_after: RwLock::new(stale_after),
             viewers: Viewers::new(Duration::from_secs(8)),
@@ -124,11 +185,14 @@ impl ChannelOrigin {
     /// Changes or reads the window; who waits for a change is told of it.
     pub fn with_window<R>(&self, f: impl FnOnce(&mut Window) -> R) -> R {
         let mut media = lock(&self.media);
-        let before = media.window.version();
+        let before = (media.window.version(), media.window.segments_version());
         let result = f(&mut media.window);
         let version = media.window.version();
-        if version != before {
+        if media.window.segments_version() != before.1 {
             media.note_kinds();
+        }
+        if version != before.0 && !self.waits.is_empty() {
+            self.waits.open(|rendition| media.window.progress(rendition));
         }
         drop(media);
         self.version.send_if_modified(|known| {
@@ -159,11 +223,18 @@ impl ChannelOrigin {
         self.status.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A manifest as it is now: rendered at the window's last change, and compressed, once for all who ask.
+    /// A manifest as it is now: rendered at the window's last change that concerns it, and compressed if that is wanted,
+    /// once for all who ask.
     ///
     /// # Errors
     /// [`Missing`] says why there is none.
-    pub fn manifest_at(&self, manifest: &Manifest, now: UtcTime, mono: MonoTime) -> Result<Entity, Missing> {
+    pub fn manifest_at(
+        &self,
+        manifest: &Manifest,
+        gzip: bool,
+        now: UtcTime,
+        mono: MonoTime,
+    ) -> Result<Entity, Missing> {
         let stale_after = *self.stale_after.read().unwrap_or_else(PoisonError::into_inner);
         let mut media = lock(&self.media);
         let window = &mut media.window;
@@ -175,17 +246,72 @@ impl ChannelOrigin {
             return Err(Missing::Stale);
         }
         let mut rendered = lock(&self.rendered);
-        if rendered.version != window.version() {
-            rendered.version = window.version();
-            rendered.manifests.clear();
+        if rendered.segments_version != window.segments_version() {
+            rendered.segments_version = window.segments_version();
             rendered.tags.retain(|(rendition, number), _| window.segment(rendition, *number).is_some());
         }
-        if let Some(entity) = rendered.manifests.get(manifest) {
-            return Ok(entity.clone());
+        let version = match manifest {
+            Manifest::Media(..) => window.version(),
+            _ => window.segments_version(),
+        };
+        if rendered.manifests.get(manifest).is_none_or(|page| page.version != version) {
+            let entity = render(window, manifest).ok_or(Missing::Unknown)?;
+            if rendered.manifests.len() >= MAX_PAGES {
+                rendered.manifests.clear();
+            }
+            rendered.manifests.insert(manifest.clone(), Page { version, entity, is_compressed: false });
         }
-        let entity = render(window, manifest).ok_or(Missing::Unknown)?;
-        rendered.manifests.insert(manifest.clone(), entity.clone());
-        Ok(entity)
+        let page = rendered.manifests.get_mut(manifest).ok_or(Missing::Unknown)?;
+        if gzip && !page.is_compressed {
+            page.entity.gzip = Some(page.entity.pieces.first().map(|text| compress(text)).unwrap_or_default());
+            page.is_compressed = true;
+        }
+        Ok(page.entity.clone())
+    }
+
+    /// What a blocking reload is answered with at this moment (STANDARDS 1.40, 1.41).
+    pub fn reload(&self, rendition: &RenditionName, msn: u64, part: Option<u32>) -> Reload {
+        let media = lock(&self.media);
+        let window = &media.window;
+        let Some((timing, progress)) = window.timing().zip(window.progress(rendition)) else { return Reload::Plain };
+        let Some(part_target) = timing.part_target().filter(|_| !progress.ended) else { return Reload::Plain };
+        if progress.last_whole.is_none() {
+            return Reload::Plain;
+        }
+        if progress.has(msn, part) {
+            return if msn + 1 >= progress.next { Reload::Listed } else { Reload::Plain };
+        }
+        if progress.is_too_far(msn, part, part_limit(part_target)) {
+            return Reload::TooFar;
+        }
+        self.wait(rendition, Want { msn, part, exactly: false }, &timing).map_or(Reload::Full, Reload::Wait)
+    }
+
+    /// A wait for a part that a list hints at and that is not there yet (STANDARDS 1.43, 1.45).
+    pub fn hinted(&self, rendition: &RenditionName, number: u64, part: u32) -> Hinted {
+        let media = lock(&self.media);
+        let window = &media.window;
+        if window.part(rendition, number, part).is_some() {
+            return Hinted::Made;
+        }
+        let Some((timing, progress)) = window.timing().zip(window.progress(rendition)) else { return Hinted::Unknown };
+        let is_next = (progress.next, progress.parts) == (number, part);
+        if progress.ended || timing.part_target().is_none() || progress.last_whole.is_none() || !is_next {
+            return Hinted::Unknown;
+        }
+        let want = Want { msn: number, part: Some(part), exactly: true };
+        self.wait(rendition, want, &timing).map_or(Hinted::Full, Hinted::Wait)
+    }
+
+    fn wait(&self, rendition: &RenditionName, want: Want, timing: &Timing) -> Option<Wait> {
+        // STANDARDS 1.41: who is blocked for three target durations is told so.
+        let patience = Duration::from_secs(3 * u64::from(timing.target_duration()));
+        self.waits.join(rendition, want).map(|place| Wait { place, patience })
+    }
+
+    /// `EXT-X-TARGETDURATION` of the present list in seconds, or 1.
+    pub fn target_duration(&self) -> u32 {
+        lock(&self.media).window.timing().map_or(1, |timing| timing.target_duration())
     }
 
     /// A whole segment.
@@ -242,16 +368,17 @@ fn render(window: &Window, manifest: &Manifest) -> Option<Entity> {
     let target = window.timing()?.target_duration();
     let (text, content_type) = match manifest {
         Manifest::Multivariant => (hls::multivariant(window)?, HLS_TYPE),
-        Manifest::Media(rendition) => (hls::media(window, rendition)?, HLS_TYPE),
-        Manifest::IFrames(rendition) => (hls::iframes(window, rendition)?, HLS_TYPE),
+        Manifest::Media(rendition, form) => (hls::media(window, rendition, *form)?, HLS_TYPE),
+        Manifest::IFrames(rendition, form) => (hls::iframes(window, rendition, *form)?, HLS_TYPE),
         Manifest::Mpd => (dash::mpd(window, &dash::MpdOptions { time_url: TIME_URL })?, DASH_TYPE),
     };
     let identity = Bytes::from(text);
-    let gzip = compress(&identity);
-    // STANDARDS 1.48: half a target duration for what changes with each segment.
-    let cache = CacheLife::Seconds((target / 2).max(1));
+    // STANDARDS 1.48: half a target duration for what changes with each segment, a second for what changes with each part.
+    let is_media = matches!(manifest, Manifest::Media(..) | Manifest::IFrames(..));
+    let has_parts = window.timing().is_some_and(|timing| timing.part_target().is_some());
+    let cache = CacheLife::Seconds(if is_media && has_parts { 1 } else { (target / 2).max(1) });
     let etag = content_tag(std::slice::from_ref(&identity));
-    Some(Entity { pieces: vec![identity], gzip: Some(gzip), etag, content_type, cache })
+    Some(Entity { pieces: vec![identity], gzip: Some(Bytes::new()), etag, content_type, cache })
 }
 
 fn compress(text: &[u8]) -> Bytes {

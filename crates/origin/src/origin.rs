@@ -5,27 +5,31 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use millstream_delivery::answer::{Answer, Delivery};
 use millstream_delivery::body::Body;
+use millstream_delivery::directives::Directives;
 use millstream_delivery::respond::{self, CacheLife, Entity};
 use millstream_media::time::Clock;
 use millstream_media::track::RenditionName;
+use millstream_package::hls::Form;
 use millstream_telemetry::RequestKind;
 
-use crate::channel::{ChannelOrigin, Manifest, Missing};
+use crate::channel::{ChannelOrigin, Hinted, Manifest, Missing, Reload};
 use crate::route::{self, Resource};
+use crate::unfinished;
 
-/// The channels of this node.
+/// The channels of this node. Clones are the same origin.
+#[derive(Clone)]
 pub struct Origin {
-    channels: RwLock<HashMap<String, Arc<ChannelOrigin>>>,
+    channels: Arc<RwLock<HashMap<String, Arc<ChannelOrigin>>>>,
     clock: Arc<dyn Clock>,
 }
 
 impl Origin {
     /// An origin without channels.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Origin { channels: RwLock::default(), clock }
+        Origin { channels: Arc::default(), clock }
     }
 
     /// Adds a channel, or replaces it.
@@ -44,56 +48,169 @@ impl Origin {
     }
 
     /// Answers a request under `/live/`; the kind is for counting.
-    pub fn respond(&self, request: &Request<()>, peer: SocketAddr) -> (RequestKind, Response<Body>) {
+    pub fn respond(&self, request: &Request<()>, peer: SocketAddr) -> Answer {
         match *request.method() {
             Method::GET | Method::HEAD => {}
-            Method::OPTIONS => return (RequestKind::Other, respond::preflight()),
-            _ => return (RequestKind::Other, respond::method_not_allowed()),
+            Method::OPTIONS => return Answer::ready(RequestKind::Other, respond::preflight()),
+            _ => return Answer::ready(RequestKind::Other, respond::method_not_allowed()),
         }
         let Some(route) = route::parse(request.uri().path(), request.uri().query()) else {
-            return (RequestKind::Other, respond::not_found("no such resource\n"));
+            return Answer::ready(RequestKind::Other, respond::not_found("no such resource\n"));
         };
         let Some(channel) = self.channel(route.channel) else {
-            return (RequestKind::Other, respond::not_found("no such channel\n"));
+            return Answer::ready(RequestKind::Other, respond::not_found("no such channel\n"));
         };
         let send = |entity: &Entity| respond::entity(request.method(), request.headers(), entity);
-        let manifest = |manifest: Manifest| {
+        let manifest = |manifest: &Manifest| {
             channel.viewers.seen(client_hash(request, peer), self.clock.mono());
-            match channel.manifest_at(&manifest, self.clock.utc(), self.clock.mono()) {
-                Ok(entity) => send(&entity),
-                Err(Missing::NotLive) => respond::unavailable("the channel is not live\n"),
-                Err(Missing::Stale) => respond::unavailable("the newest segment is too old\n"),
-                Err(Missing::Unknown) => respond::not_found("no such rendition\n"),
-            }
+            self.manifest(&channel, manifest, request.method(), request.headers(), None)
         };
         let media = |entity: Option<Entity>| {
             entity.map_or_else(|| respond::not_found("no such segment, or no longer\n"), |entity| send(&entity))
         };
         let named = RenditionName::new;
-        match route.resource {
-            Resource::Multivariant => (RequestKind::Multivariant, manifest(Manifest::Multivariant)),
-            Resource::Mpd => (RequestKind::Mpd, manifest(Manifest::Mpd)),
-            Resource::MediaPlaylist(r) => (
-                RequestKind::Playlist,
-                named(r).map_or_else(|| respond::not_found("no such rendition\n"), |r| manifest(Manifest::Media(r))),
-            ),
-            Resource::IFramePlaylist(r) => (
-                RequestKind::IframePlaylist,
-                named(r).map_or_else(|| respond::not_found("no such rendition\n"), |r| manifest(Manifest::IFrames(r))),
-            ),
+        let (kind, response) = match route.resource {
+            Resource::Multivariant => (RequestKind::Multivariant, manifest(&Manifest::Multivariant)),
+            Resource::Mpd => (RequestKind::Mpd, manifest(&Manifest::Mpd)),
+            Resource::MediaPlaylist(r) => return self.playlist(channel, RequestKind::Playlist, r, request, peer),
+            Resource::IFramePlaylist(r) => return self.playlist(channel, RequestKind::IframePlaylist, r, request, peer),
             Resource::Init(r, version) => (RequestKind::Init, media(named(r).and_then(|r| channel.init(&r, version)))),
             Resource::Segment(r, n) => (RequestKind::Segment, media(named(r).and_then(|r| channel.segment(&r, n)))),
-            Resource::Part(r, n, p) => (RequestKind::Part, media(named(r).and_then(|r| channel.part(&r, n, p)))),
+            Resource::Part(r, n, p) => match named(r) {
+                Some(r) => return part(channel, r, n, p, request),
+                None => (RequestKind::Part, media(None)),
+            },
+            Resource::Unfinished(r, n) => match named(r) {
+                Some(r) => return unfinished::answer(channel, request, r, n),
+                None => (RequestKind::Segment, media(None)),
+            },
             Resource::Status => (RequestKind::Other, send(&status_entity(channel.status().json))),
+        };
+        Answer::ready(kind, response)
+    }
+
+    /// A media or I-frame playlist with its delivery directives (STANDARDS 1.40 to 1.42).
+    fn playlist(
+        &self,
+        channel: Arc<ChannelOrigin>,
+        kind: RequestKind,
+        rendition: &str,
+        request: &Request<()>,
+        peer: SocketAddr,
+    ) -> Answer {
+        let Some(rendition) = RenditionName::new(rendition) else {
+            return Answer::ready(kind, respond::not_found("no such rendition\n"));
+        };
+        channel.viewers.seen(client_hash(request, peer), self.clock.mono());
+        let target = channel.target_duration();
+        let directives = match Directives::parse(request.uri().query()) {
+            Ok(directives) => directives,
+            Err(malformed) => {
+                let cache = CacheLife::Seconds(4 * target);
+                return Answer::ready(kind, respond::plain(StatusCode::BAD_REQUEST, malformed.text(), cache));
+            }
+        };
+        let form = if directives.skip { Form::Delta } else { Form::Full };
+        let manifest = match kind {
+            RequestKind::IframePlaylist => Manifest::IFrames(rendition.clone(), form),
+            _ => Manifest::Media(rendition.clone(), form),
+        };
+        let reload = directives.msn.map_or(Reload::Plain, |msn| channel.reload(&rendition, msn, directives.part));
+        // A reload that blocks has an answer that stays right under its own URL (STANDARDS 1.48).
+        let settled = Some(CacheLife::Seconds(6 * target));
+        let (method, headers) = (request.method(), request.headers());
+        match reload {
+            Reload::Plain => Answer::ready(kind, self.manifest(&channel, &manifest, method, headers, None)),
+            Reload::Listed => Answer::ready(kind, self.manifest(&channel, &manifest, method, headers, settled)),
+            // It will be right in a moment, so it must not be kept for long.
+            Reload::TooFar => {
+                let text = "this is more than two segments, or too many parts, ahead\n";
+                Answer::ready(kind, respond::plain(StatusCode::BAD_REQUEST, text, CacheLife::Seconds(1)))
+            }
+            Reload::Full => Answer::ready(kind, respond::unavailable("too many requests wait\n")),
+            Reload::Wait(wait) => {
+                let (origin, method, headers) = (self.clone(), method.clone(), conditions(headers));
+                Answer::later(kind, async move {
+                    if !wait.over().await {
+                        return respond::unavailable("nothing new for three target durations\n");
+                    }
+                    drop(wait);
+                    origin.manifest(&channel, &manifest, &method, &headers, settled)
+                })
+            }
+        }
+    }
+
+    fn manifest(
+        &self,
+        channel: &ChannelOrigin,
+        manifest: &Manifest,
+        method: &Method,
+        headers: &HeaderMap,
+        cache: Option<CacheLife>,
+    ) -> Response<Body> {
+        let gzip = respond::accepts_gzip(headers);
+        match channel.manifest_at(manifest, gzip, self.clock.utc(), self.clock.mono()) {
+            Ok(mut entity) => {
+                entity.cache = cache.unwrap_or(entity.cache);
+                respond::entity(method, headers, &entity)
+            }
+            Err(Missing::NotLive) => respond::unavailable("the channel is not live\n"),
+            Err(Missing::Stale) => respond::unavailable("the newest segment is too old\n"),
+            Err(Missing::Unknown) => respond::not_found("no such rendition\n"),
         }
     }
 }
 
 impl Delivery for Origin {
     fn answer(&self, request: &Request<()>, peer: SocketAddr) -> Answer {
-        let (kind, response) = self.respond(request, peer);
-        Answer::ready(kind, response)
+        self.respond(request, peer)
     }
+}
+
+/// A part. One that a list hints at is held until it is whole, and not a byte of it is sent before (STANDARDS 1.44).
+fn part(
+    channel: Arc<ChannelOrigin>,
+    rendition: RenditionName,
+    number: u64,
+    part: u32,
+    request: &Request<()>,
+) -> Answer {
+    let kind = RequestKind::Part;
+    let send = move |channel: &ChannelOrigin, rendition: &RenditionName, method: &Method, headers: &HeaderMap| {
+        channel.part(rendition, number, part).map_or_else(
+            || respond::not_found("no such part, or no longer\n"),
+            |entity| respond::entity(method, headers, &entity),
+        )
+    };
+    match channel.hinted(&rendition, number, part) {
+        Hinted::Made | Hinted::Unknown => {
+            Answer::ready(kind, send(&channel, &rendition, request.method(), request.headers()))
+        }
+        Hinted::Full => Answer::ready(kind, respond::unavailable("too many requests wait\n")),
+        Hinted::Wait(wait) => {
+            let (method, headers) = (request.method().clone(), conditions(request.headers()));
+            Answer::later(kind, async move {
+                if !wait.over().await {
+                    return respond::unavailable("nothing new for three target durations\n");
+                }
+                drop(wait);
+                send(&channel, &rendition, &method, &headers)
+            })
+        }
+    }
+}
+
+/// Those headers of a request that decide its answer: a request that waits keeps no others.
+fn conditions(headers: &HeaderMap) -> HeaderMap {
+    let kept = [header::ACCEPT_ENCODING, header::IF_NONE_MATCH, header::IF_RANGE, header::RANGE];
+    let mut conditions = HeaderMap::new();
+    for name in kept {
+        for value in headers.get_all(&name) {
+            conditions.append(&name, value.clone());
+        }
+    }
+    conditions
 }
 
 fn status_entity(json: Bytes) -> Entity {

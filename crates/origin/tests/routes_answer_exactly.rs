@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body::Body as _;
+use millstream_delivery::answer::Reply;
 use millstream_media::codec::{AacConfig, AudioConfig, AvcConfig, VideoConfig};
 use millstream_media::grid::{FrameRate, SegmentGrid};
 use millstream_media::segment::{Chunk, SegmentEnd};
@@ -180,7 +181,8 @@ impl Stage {
             request = request.header(*name, *value);
         }
         let peer = SocketAddr::from(([127, 0, 0, 1], 5000));
-        let (kind, response) = self.origin.respond(&request.body(()).unwrap(), peer);
+        let answer = self.origin.respond(&request.body(()).unwrap(), peer);
+        let (kind, Reply::Ready(response)) = (answer.kind, answer.reply) else { panic!("{path} waits") };
         let (head, mut body) = response.into_parts();
         let mut bytes = Vec::new();
         let mut cx = Context::from_waker(Waker::noop());

@@ -6,5 +6,5 @@
 mod media;
 mod multivariant;
 
-pub use media::{iframes, media};
+pub use media::{Form, iframes, media};
 pub use multivariant::multivariant;

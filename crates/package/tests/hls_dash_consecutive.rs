@@ -195,14 +195,14 @@ impl Seen {
         let window = &life.channel.window;
         let lists: BTreeMap<String, List> = window
             .renditions()
-            .filter_map(|t| Some((t.name.to_string(), read::hls_list(&hls::media(window, &t.name)?))))
+            .filter_map(|t| Some((t.name.to_string(), read::hls_list(&hls::media(window, &t.name, hls::Form::Full)?))))
             .collect();
         for (name, list) in &lists {
             self.check_list(life, name, list);
             if let Some(before) = self.lists.get(name).filter(|_| !new_session) {
                 check_follows(before, list);
             }
-            if let Some(iframes) = hls::iframes(window, &hls_channel::name(name)) {
+            if let Some(iframes) = hls::iframes(window, &hls_channel::name(name), hls::Form::Full) {
                 check_iframes(list, &read::hls_list(&iframes));
             }
         }
@@ -476,7 +476,7 @@ fn a_changed_init_segment_has_another_url() {
     let old = channel.window.current_period().unwrap().track(&track.name).unwrap().init_version.clone();
     channel.window.begin_period(FIRST + 1, vec![(track.clone(), Bytes::from_static(b"other"))], false).unwrap();
     channel.segments(FIRST + 1..FIRST + 3);
-    let list = read::hls_list(&hls::media(&channel.window, &track.name).unwrap());
+    let list = read::hls_list(&hls::media(&channel.window, &track.name, hls::Form::Full).unwrap());
     assert!(list.segments[1].discontinuity && list.segments[0].map != list.segments[1].map);
     assert_eq!(channel.window.init(&track.name, Some(&old)), Some(init(&track)));
     assert_eq!(channel.window.init(&track.name, None), Some(Bytes::from_static(b"other")));

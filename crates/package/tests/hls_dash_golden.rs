@@ -149,7 +149,7 @@ fn passthrough() {
 fn unknown_names_have_no_playlist() {
     let mut channel = Channel::live(short_list(), rate(30, 1), ladder(rate(30, 1)));
     channel.segment(FIRST);
-    assert_eq!(hls::media(&channel.window, &name("4k")), None);
-    assert_eq!(hls::iframes(&channel.window, &name("audio")), None);
-    assert!(hls::iframes(&channel.window, &name("360p")).is_some());
+    assert_eq!(hls::media(&channel.window, &name("4k"), hls::Form::Full), None);
+    assert_eq!(hls::iframes(&channel.window, &name("audio"), hls::Form::Full), None);
+    assert!(hls::iframes(&channel.window, &name("360p"), hls::Form::Full).is_some());
 }

@@ -1,25 +1,35 @@
-//! Media playlists and I-frame playlists (STANDARDS 1A, 1B).
+//! Media playlists and I-frame playlists (STANDARDS 1A, 1B), with parts where the session lists them (1D).
 
 use std::fmt::Write;
+use std::time::Duration;
 
+use millstream_media::time::NANOS_PER_SECOND;
 use millstream_media::track::RenditionName;
 use millstream_window::{Entry, Listing, Window};
+
+/// A media playlist as it is, or as an update of one that the player has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// All of it.
+    Full,
+    /// A delta update: older segments are skipped (STANDARDS 1.42). The full playlist where none is old enough, or where
+    /// skipping is not offered.
+    Delta,
+}
 
 /// The media playlist of a rendition. `None` for a name this session never had, or without a session.
 ///
 /// It may be empty before the first whole segment; an origin answers 503 then.
-pub fn media(window: &Window, rendition: &RenditionName) -> Option<String> {
+pub fn media(window: &Window, rendition: &RenditionName, form: Form) -> Option<String> {
     let listing = window.listing(rendition)?;
-    // EXT-X-MAP in a playlist of whole segments needs 6 (STANDARDS 1.4).
-    Some(write(&listing, rendition, 6, Kind::Segments))
+    Some(write(window, &listing, rendition, Kind::Segments, form))
 }
 
 /// The I-frame playlist of a video rendition: the first sample of each of its segments. `None` for an audio rendition
 /// or a name this session never had.
-pub fn iframes(window: &Window, rendition: &RenditionName) -> Option<String> {
+pub fn iframes(window: &Window, rendition: &RenditionName, form: Form) -> Option<String> {
     let listing = window.listing(rendition)?;
-    // EXT-X-MAP with EXT-X-I-FRAMES-ONLY needs 5 (STANDARDS 1.4).
-    listing.track.is_video().then(|| write(&listing, rendition, 5, Kind::Iframes))
+    listing.track.is_video().then(|| write(window, &listing, rendition, Kind::Iframes, form))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,20 +38,62 @@ enum Kind {
     Iframes,
 }
 
-fn write(listing: &Listing<'_>, rendition: &RenditionName, version: u32, kind: Kind) -> String {
-    let mut out = String::with_capacity(256 + listing.entries.len() * 96);
-    head(&mut out, listing, version, kind);
-    let mut map = None;
-    for entry in &listing.entries {
-        segment(&mut out, entry, rendition, kind, &mut map);
+fn write(window: &Window, listing: &Listing<'_>, rendition: &RenditionName, kind: Kind, form: Form) -> String {
+    let low_latency = listing.part_target.filter(|_| !listing.ended);
+    let mut out = String::with_capacity(1024 + listing.entries.len() * 128);
+    head(&mut out, listing, kind);
+    let ends = listing.open.as_ref().or(listing.entries.last()).map_or(0, end_nanos);
+    let target = u64::from(listing.target_duration) * NANOS_PER_SECOND as u64;
+    let mut skipped = 0;
+    if form == Form::Delta && low_latency.is_some() {
+        let old = |entry: &&Entry<'_>| end_nanos(entry) + SKIP_TARGETS * target < ends;
+        skipped = listing.entries.iter().take_while(old).count();
+    }
+    if skipped > 0 {
+        let _ = writeln!(out, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}");
+    }
+    // What is skipped is known to the player, its map too.
+    let before = skipped.checked_sub(1).and_then(|last| listing.entries.get(last));
+    let mut map = before.and_then(map_of);
+    for entry in listing.entries.iter().skip(skipped) {
+        opening(&mut out, entry, rendition, &mut map);
+        // STANDARDS 1.39: parts that lie three target durations back are dropped.
+        let is_recent = start_nanos(entry) + PARTS_TARGETS * target >= ends;
+        if kind == Kind::Segments && low_latency.is_some() && is_recent {
+            parts(&mut out, entry, rendition);
+        }
+        segment(&mut out, entry, rendition, kind);
     }
     if listing.ended {
         out.push_str("#EXT-X-ENDLIST\n");
+    } else if low_latency.is_some() && kind == Kind::Segments {
+        if let Some(open) = &listing.open {
+            opening(&mut out, open, rendition, &mut map);
+            parts(&mut out, open, rendition);
+        }
+        if let Some(next) = &listing.next {
+            let folder = Folder::of(&next.source.track.name, rendition);
+            let _ = writeln!(out, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{folder}{}.{}.m4s\"", next.number, next.part);
+        }
+        reports(&mut out, window, rendition);
     }
     out
 }
 
-fn head(out: &mut String, listing: &Listing<'_>, version: u32, kind: Kind) {
+/// Target durations after which a segment may be skipped in a delta update: the least allowed (STANDARDS 1.35).
+const SKIP_TARGETS: u64 = 6;
+/// Target durations from the end of the list within which parts are listed (STANDARDS 1.39).
+const PARTS_TARGETS: u64 = 3;
+/// Part durations that a player keeps from the end of the list (STANDARDS 1.35).
+const HOLD_BACK_PARTS: u32 = 3;
+
+fn head(out: &mut String, listing: &Listing<'_>, kind: Kind) {
+    let version = match (listing.part_target, kind) {
+        // EXT-X-SKIP needs 9, EXT-X-MAP in a playlist of whole segments 6, with EXT-X-I-FRAMES-ONLY 5 (STANDARDS 1.4).
+        (Some(_), _) => 9,
+        (None, Kind::Segments) => 6,
+        (None, Kind::Iframes) => 5,
+    };
     // Writing to a String cannot fail.
     let _ = writeln!(
         out,
@@ -52,28 +104,81 @@ fn head(out: &mut String, listing: &Listing<'_>, version: u32, kind: Kind) {
     if kind == Kind::Iframes {
         out.push_str("#EXT-X-I-FRAMES-ONLY\n");
     }
+    let Some(part) = listing.part_target else { return };
+    // The same in every media playlist (STANDARDS 1.26).
+    let _ = writeln!(
+        out,
+        "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={},CAN-SKIP-UNTIL={}.0",
+        Millis(part * HOLD_BACK_PARTS),
+        SKIP_TARGETS * u64::from(listing.target_duration)
+    );
+    if kind == Kind::Segments {
+        let _ = writeln!(out, "#EXT-X-PART-INF:PART-TARGET={}", Millis(part));
+    }
 }
 
-/// The lines of one segment. They depend on the entry and the map before it only, so that a line once written stays as
-/// it is (STANDARDS 1.8), except that the first segment of a list always says its map.
-fn segment<'a>(
-    out: &mut String,
-    entry: &Entry<'a>,
-    rendition: &RenditionName,
-    kind: Kind,
-    map: &mut Option<(&'a RenditionName, &'a str)>,
-) {
+fn start_nanos(entry: &Entry<'_>) -> u64 {
+    u64::try_from(entry.time().0).unwrap_or(0)
+}
+
+fn end_nanos(entry: &Entry<'_>) -> u64 {
+    start_nanos(entry).saturating_add(entry.nanos())
+}
+
+/// What `EXT-X-MAP` says of a segment: whose init segment, and which version.
+type Map<'a> = Option<(&'a RenditionName, &'a str)>;
+
+fn map_of<'a>(entry: &Entry<'a>) -> Map<'a> {
+    entry.source.map(|s| (&s.track.name, s.init_version.as_str()))
+}
+
+/// The lines before a segment's first part. They depend on the entry and the map before it only, so that a line once
+/// written stays as it is (STANDARDS 1.8), except that the first segment of a list always says its map.
+fn opening<'a>(out: &mut String, entry: &Entry<'a>, rendition: &RenditionName, map: &mut Map<'a>) {
     if entry.discontinuity {
         out.push_str("#EXT-X-DISCONTINUITY\n");
         *map = None;
     }
-    let source = entry.source.map(|s| (&s.track.name, s.init_version.as_str()));
-    let folder = Folder(source.map(|(name, _)| name).filter(|name| *name != rendition));
-    if let Some((_, version)) = source.filter(|s| *map != Some(*s)) {
-        let _ = writeln!(out, "#EXT-X-MAP:URI=\"{folder}init.mp4?v={version}\"");
+    let source = map_of(entry);
+    if let Some((name, version)) = source.filter(|s| *map != Some(*s)) {
+        let _ = writeln!(out, "#EXT-X-MAP:URI=\"{}init.mp4?v={version}\"", Folder::of(name, rendition));
         *map = source;
     }
     let _ = writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", entry.time());
+}
+
+/// The parts of a segment, whole or in the making.
+fn parts(out: &mut String, entry: &Entry<'_>, rendition: &RenditionName) {
+    let folder = Folder::of_entry(entry, rendition);
+    for (index, part) in entry.chunks.iter().enumerate() {
+        let independent = if part.independent { ",INDEPENDENT=YES" } else { "" };
+        let _ = writeln!(
+            out,
+            "#EXT-X-PART:DURATION={},URI=\"{folder}{}.{index}.m4s\"{independent}",
+            Seconds(entry.part_nanos(part)),
+            entry.number
+        );
+    }
+}
+
+/// How far the other playlists are (STANDARDS 1.46).
+fn reports(out: &mut String, window: &Window, rendition: &RenditionName) {
+    for other in window.renditions().filter(|other| other.name != *rendition) {
+        let Some(progress) = window.progress(&other.name) else { continue };
+        let _ = match (progress.last_part(), progress.last_whole) {
+            (Some((msn, part)), _) => {
+                writeln!(out, "#EXT-X-RENDITION-REPORT:URI=\"../{}/index.m3u8\",LAST-MSN={msn},LAST-PART={part}", other.name)
+            }
+            (None, Some(msn)) => {
+                writeln!(out, "#EXT-X-RENDITION-REPORT:URI=\"../{}/index.m3u8\",LAST-MSN={msn}", other.name)
+            }
+            (None, None) => Ok(()),
+        };
+    }
+}
+
+/// The lines of a segment that is whole.
+fn segment(out: &mut String, entry: &Entry<'_>, rendition: &RenditionName, kind: Kind) {
     if entry.gap {
         out.push_str("#EXT-X-GAP\n");
     }
@@ -82,11 +187,21 @@ fn segment<'a>(
         // From the segment's start, so that the range holds the boxes the sample needs.
         let _ = writeln!(out, "#EXT-X-BYTERANGE:{}@0", entry.first_sample_end);
     }
-    let _ = writeln!(out, "{folder}{}.m4s", entry.number);
+    let _ = writeln!(out, "{}{}.m4s", Folder::of_entry(entry, rendition), entry.number);
 }
 
 /// Where another rendition's files lie, seen from a media playlist.
 struct Folder<'a>(Option<&'a RenditionName>);
+
+impl<'a> Folder<'a> {
+    fn of(name: &'a RenditionName, playlist: &RenditionName) -> Self {
+        Folder(Some(name).filter(|name| *name != playlist))
+    }
+
+    fn of_entry(entry: &Entry<'a>, playlist: &RenditionName) -> Self {
+        entry.source.map_or(Folder(None), |source| Folder::of(&source.track.name, playlist))
+    }
+}
 
 impl std::fmt::Display for Folder<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -101,5 +216,14 @@ impl std::fmt::Display for Seconds {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let micros = self.0.saturating_add(500) / 1000;
         write!(f, "{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+    }
+}
+
+/// Seconds with three decimals.
+struct Millis(Duration);
+
+impl std::fmt::Display for Millis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{:03}", self.0.as_secs(), self.0.subsec_millis())
     }
 }

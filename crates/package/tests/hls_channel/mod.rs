@@ -140,11 +140,11 @@ impl Channel {
         };
         show("index.m3u8", hls::multivariant(&self.window));
         for track in self.window.renditions() {
-            show(&format!("{}/index.m3u8", track.name), hls::media(&self.window, &track.name));
+            show(&format!("{}/index.m3u8", track.name), hls::media(&self.window, &track.name, hls::Form::Full));
         }
         let first_video = self.window.renditions().find(|t| t.is_video());
         if let Some(t) = first_video {
-            show(&format!("{}/iframes.m3u8", t.name), hls::iframes(&self.window, &t.name));
+            show(&format!("{}/iframes.m3u8", t.name), hls::iframes(&self.window, &t.name, hls::Form::Full));
         }
         show("manifest.mpd", self.mpd());
         out
