@@ -1,5 +1,7 @@
 //! The trait that brings bytes and tells the time, so that every rule can be tested on texts and a made-up clock.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use millstream_media::time::UtcTime;
 
@@ -14,6 +16,10 @@ pub struct Response {
     pub headers: Vec<(String, String)>,
     /// The body, its content coding taken off.
     pub body: Bytes,
+    /// From the request to the first byte of the body.
+    pub first_byte: Duration,
+    /// From the request to the end of the body.
+    pub last_byte: Duration,
 }
 
 impl Response {

@@ -1,5 +1,6 @@
 //! What a rule says: which rule, how bad, where, and what was seen.
 
+use millstream_media::time::UtcTime;
 use serde::Serialize;
 
 /// Most findings kept of one rule for one URL; more are counted only.
@@ -29,6 +30,11 @@ pub struct Finding {
     pub url: String,
     /// What was seen, in one line.
     pub message: String,
+    /// How often it was seen.
+    pub times: u64,
+    /// When it was first seen: ISO 8601, UTC; not there for a rule asked without a clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_seen: Option<String>,
 }
 
 impl std::fmt::Display for Finding {
@@ -46,9 +52,15 @@ impl std::fmt::Display for Finding {
 pub struct Findings {
     list: Vec<Finding>,
     left_out: u64,
+    now: Option<UtcTime>,
 }
 
 impl Findings {
+    /// What is found from here on was seen at this time.
+    pub fn at(&mut self, now: UtcTime) {
+        self.now = Some(now);
+    }
+
     /// Against a MUST.
     pub fn error(&mut self, rule: &'static str, url: &str, message: impl Into<String>) {
         self.add(Severity::Error, rule, url, message.into());
@@ -75,12 +87,17 @@ impl Findings {
     }
 
     fn add(&mut self, severity: Severity, rule: &'static str, url: &str, message: String) {
-        let same = self.list.iter().filter(|f| f.rule == rule && f.url == url);
-        if self.list.len() >= MAX_FINDINGS || same.clone().count() >= EXAMPLES_PER_RULE {
-            self.left_out += 1;
-        } else if !same.into_iter().any(|f| f.message == message) {
-            self.list.push(Finding { rule, severity, url: url.to_owned(), message });
+        if let Some(known) = self.list.iter_mut().find(|f| f.rule == rule && f.url == url && f.message == message) {
+            known.times += 1;
+            return;
         }
+        let same = self.list.iter().filter(|f| f.rule == rule && f.url == url).count();
+        if self.list.len() >= MAX_FINDINGS || same >= EXAMPLES_PER_RULE {
+            self.left_out += 1;
+            return;
+        }
+        let first_seen = self.now.map(|t| t.to_iso8601());
+        self.list.push(Finding { rule, severity, url: url.to_owned(), message, times: 1, first_seen });
     }
 }
 

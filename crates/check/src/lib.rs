@@ -11,6 +11,7 @@
 //! - [`boxes`]: CMAF headers and segments: the box walker and its rules.
 //! - [`epoch`]: numbers and starts as functions of UTC (when a presentation promises that).
 //! - [`fetch`]: the trait that brings bytes and tells the time; [`http`] is its real implementation.
+//! - [`rules`]: the rules by number.
 //! - [`watch`]: follows a live presentation for a time and asks every rule.
 
 pub mod boxes;
@@ -20,6 +21,7 @@ pub mod fetch;
 pub mod finding;
 pub mod hls;
 pub mod http;
+pub mod rules;
 pub mod text;
 pub mod watch;
 

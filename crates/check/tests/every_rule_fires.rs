@@ -1,6 +1,7 @@
 //! A faultless presentation has no findings; every rule finds the fault that is made for it.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a fault that does not apply must fail its test")]
 
+#[allow(dead_code, reason = "shared with the other tests")]
 mod presentation;
 
 use std::collections::BTreeSet;

@@ -6,6 +6,7 @@
 //! - [`change`]: rules between two versions.
 
 pub mod change;
+pub mod low_latency;
 pub mod mpd;
 pub mod single;
 pub mod tree;

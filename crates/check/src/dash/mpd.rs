@@ -4,7 +4,7 @@ use millstream_media::time::UtcTime;
 
 use super::tree::{self, Element};
 use crate::finding::Findings;
-use crate::text::{parse_iso8601, parse_xs_duration};
+use crate::text::{parse_decimal_nanos, parse_iso8601, parse_xs_duration};
 
 /// Attributes that the schema knows on `MPD`, besides namespaces.
 const MPD_ATTRIBUTES: [&str; 12] = [
@@ -108,6 +108,8 @@ pub struct Template {
     pub start_number: u64,
     /// `@presentationTimeOffset`.
     pub offset: u64,
+    /// `@availabilityTimeOffset` in nanoseconds: how much before its end a segment may be asked for.
+    pub availability_offset: Option<i64>,
     /// The timeline spelled out, if there is one.
     pub timeline: Option<Vec<Entry>>,
 }
@@ -284,6 +286,7 @@ impl Form<'_> {
             initialization: get("initialization"),
             start_number,
             offset: number("presentationTimeOffset").unwrap_or(0),
+            availability_offset: get("availabilityTimeOffset").and_then(|t| parse_decimal_nanos(&t)),
             timeline: timeline.map(|t| self.timeline(t, start_number)),
         })
     }
@@ -291,7 +294,7 @@ impl Form<'_> {
     fn timeline(&mut self, timeline: &Element, start_number: u64) -> Vec<Entry> {
         let mut out: Vec<Entry> = Vec::new();
         for s in timeline.all("S") {
-            let end = out.last().map(|e| e.start + e.duration);
+            let end = out.last().map(|e| e.start.saturating_add(e.duration));
             let Some(duration) = s.integer("d").filter(|d| *d > 0) else {
                 self.findings.error("2.9", self.url, "an S without @d");
                 continue;
@@ -302,14 +305,14 @@ impl Form<'_> {
                 self.findings.warn("2.9", self.url, "an open @r (-1) is not followed by this checker");
                 continue;
             };
-            if repeats + out.len() as u64 > MAX_SEGMENTS {
+            if repeats.saturating_add(out.len() as u64) > MAX_SEGMENTS {
                 self.findings.error("2.9", self.url, format!("a timeline of more than {MAX_SEGMENTS} segments"));
                 break;
             }
             for _ in 0..=repeats {
-                let number = start_number + out.len() as u64;
+                let number = start_number.saturating_add(out.len() as u64);
                 out.push(Entry { number, start, duration });
-                start += duration;
+                start = start.saturating_add(duration);
             }
         }
         out

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use millstream_media::time::{NANOS_PER_SECOND, UtcTime};
 
+use super::low_latency;
 use super::mpd::{AdaptationSet, Mpd, Representation, Template};
 use crate::finding::Findings;
 use crate::text::seconds;
@@ -23,6 +24,7 @@ pub fn check(mpd: &Mpd, now: UtcTime, url: &str, findings: &mut Findings) {
     } else if mpd.minimum_update_period.is_some() {
         findings.error("2.5", url, "a static MPD with @minimumUpdatePeriod");
     }
+    low_latency::presentation(mpd, url, findings);
     if mpd.periods.is_empty() {
         findings.error("2.1", url, "no Period");
     }
@@ -37,6 +39,7 @@ pub fn check(mpd: &Mpd, now: UtcTime, url: &str, findings: &mut Findings) {
                 Some(_) => {}
             }
             adaptation_set(set, url, findings);
+            low_latency::adaptation_set(mpd, set, url, findings);
             for representation in &set.representations {
                 segments(mpd, period.start.unwrap_or(0), representation, now, url, findings);
             }
@@ -144,7 +147,7 @@ fn segments(
     written_form(representation, mpd, url, findings);
     for pair in timeline.windows(2) {
         let [a, b] = pair else { continue };
-        let end = a.start + a.duration;
+        let end = a.start.saturating_add(a.duration);
         if b.start != end {
             let what = if b.start > end { "gap" } else { "overlap" };
             let ticks = b.start.abs_diff(end);
@@ -157,8 +160,8 @@ fn segments(
         i64::try_from(relative * i128::from(NANOS_PER_SECOND) / scale).unwrap_or(i64::MAX)
     };
     if let Some(limit) = mpd.max_segment_duration {
-        for entry in timeline.iter().filter(|e| nanos(e.duration + template.offset) > limit) {
-            let length = seconds(nanos(entry.duration + template.offset));
+        for entry in timeline.iter().filter(|e| nanos(e.duration.saturating_add(template.offset)) > limit) {
+            let length = seconds(nanos(entry.duration.saturating_add(template.offset)));
             findings.error(
                 "2.1",
                 url,
@@ -170,8 +173,10 @@ fn segments(
     let wall = |ticks: u64| UtcTime(start.0.saturating_add(period_start).saturating_add(nanos(ticks)));
     if let (Some(depth), Some(first)) = (mpd.time_shift_depth, timeline.first()) {
         // A segment has expired when its end is before the window; one segment and the update are allowed for.
-        let end = wall(first.start + first.duration);
-        let slack = nanos(first.duration + template.offset) + mpd.minimum_update_period.unwrap_or(0) + NANOS_PER_SECOND;
+        let end = wall(first.start.saturating_add(first.duration));
+        let slack = nanos(first.duration.saturating_add(template.offset))
+            .saturating_add(mpd.minimum_update_period.unwrap_or(0))
+            .saturating_add(NANOS_PER_SECOND);
         let age = now.nanos_since(end);
         if age > depth.saturating_add(slack) {
             let message = format!("{id}: segment {} ended {} ago, outside of the window", first.number, seconds(age));
@@ -179,8 +184,8 @@ fn segments(
         }
     }
     if let Some(last) = timeline.last() {
-        let ahead = wall(last.start + last.duration).nanos_since(now);
-        if ahead > NANOS_PER_SECOND {
+        let ahead = wall(last.start.saturating_add(last.duration)).nanos_since(now);
+        if ahead > NANOS_PER_SECOND.saturating_add(template.availability_offset.unwrap_or(0)) {
             let message = format!("{id}: segment {} ends {} from now, yet it is listed", last.number, seconds(ahead));
             findings.error("2.11", url, message);
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use millstream_media::time::{NANOS_PER_SECOND, UtcTime};
 
+use super::low_latency;
 use super::playlist::{Media, Segment};
 use crate::finding::Findings;
 use crate::text::seconds;
@@ -31,11 +32,12 @@ pub fn check(old: &Media, new: &Media, url: &str, findings: &mut Findings) {
         findings.error("1.9", url, "segments were removed, but EXT-X-MEDIA-SEQUENCE is not written");
     }
     if removed > old.segments.len() as u64 {
-        let last = before + old.segments.len() as u64;
+        let last = before.saturating_add(old.segments.len() as u64);
         findings.error("1.8", url, format!("the list jumped: it ended before {last} and now begins at {after}"));
         return;
     }
     common_segments(old, new, url, findings);
+    low_latency::change(old, new, url, findings);
     if removed > 0 {
         length_after_removal(new, url, findings);
         if let Some(kind) = old.playlist_type.as_deref().or(new.playlist_type.as_deref()) {
@@ -48,7 +50,7 @@ pub fn check(old: &Media, new: &Media, url: &str, findings: &mut Findings) {
 /// `slack` is how late the watcher itself can have been.
 pub fn late(media: &Media, last_new: UtcTime, now: UtcTime, slack: Duration, url: &str, findings: &mut Findings) {
     let Some(target) = media.target_duration.filter(|_| !media.ended) else { return };
-    let limit = Duration::from_millis(target * 1500) + slack;
+    let limit = Duration::from_millis(target.saturating_mul(1500)) + slack;
     let since = now.since(last_new);
     if since > limit {
         let message = format!("no new segment for {:.1} s; 1.5 target durations are {:.1} s", since.as_secs_f64(), {
@@ -111,7 +113,8 @@ fn length_after_removal(new: &Media, url: &str, findings: &mut Findings) {
     if new.ended {
         return;
     }
-    let least = 3 * i64::try_from(new.target_duration.unwrap_or(0)).unwrap_or(0) * NANOS_PER_SECOND;
+    let target = i64::try_from(new.target_duration.unwrap_or(0)).unwrap_or(i64::MAX);
+    let least = target.saturating_mul(3).saturating_mul(NANOS_PER_SECOND);
     let length = new.duration();
     if length < least {
         findings.error("1.10", url, format!("{} are left, less than three target durations", seconds(length)));

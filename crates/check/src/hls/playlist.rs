@@ -55,6 +55,14 @@ pub struct Media {
     pub part_target: Option<i64>,
     /// Segments, oldest first.
     pub segments: Vec<Segment>,
+    /// `EXT-X-PART`, oldest first, of whole segments and of the one still being made.
+    pub parts: Vec<Part>,
+    /// `EXT-X-PRELOAD-HINT`.
+    pub hints: Vec<Attributes>,
+    /// `EXT-X-RENDITION-REPORT`.
+    pub reports: Vec<Attributes>,
+    /// `EXT-X-SKIP`: how many segments a delta update leaves out.
+    pub skipped: Option<u64>,
     /// Names of the tags that came up, for the version floor.
     pub tags: Vec<String>,
 }
@@ -86,6 +94,25 @@ pub struct Segment {
     pub bitrate_kbps: Option<u64>,
 }
 
+/// A partial segment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// Media sequence number of its segment.
+    pub segment: u64,
+    /// Its index in the segment, from 0.
+    pub index: u64,
+    /// URI as written.
+    pub uri: String,
+    /// `DURATION` in nanoseconds.
+    pub duration: i64,
+    /// `INDEPENDENT=YES`.
+    pub independent: bool,
+    /// `GAP=YES`.
+    pub gap: bool,
+    /// `BYTERANGE`.
+    pub byte_range: Option<ByteRange>,
+}
+
 /// A byte range of a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteRange {
@@ -101,9 +128,30 @@ impl Media {
         self.media_sequence.unwrap_or(0)
     }
 
+    /// Number of the last whole segment listed.
+    pub fn last_number(&self) -> Option<u64> {
+        self.segments.last().map(|s| s.number)
+    }
+
+    /// Number of the segment that comes after the last whole one.
+    pub fn next_number(&self) -> u64 {
+        self.last_number().map_or(self.first_number(), |n| n.saturating_add(1))
+    }
+
+    /// Parts of one segment, in order.
+    pub fn parts_of(&self, segment: u64) -> impl Iterator<Item = &Part> {
+        self.parts.iter().filter(move |p| p.segment == segment)
+    }
+
+    /// Whether a part of that segment, or the whole segment, or something later is listed.
+    pub fn contains(&self, segment: u64, part: Option<u64>) -> bool {
+        let whole = self.last_number().is_some_and(|n| n >= segment);
+        whole || part.is_some_and(|p| self.parts.iter().any(|x| (x.segment, x.index) >= (segment, p)))
+    }
+
     /// Sum of all `EXTINF`, in nanoseconds.
     pub fn duration(&self) -> i64 {
-        self.segments.iter().map(|s| s.duration).sum()
+        self.segments.iter().fold(0, |sum, s| sum.saturating_add(s.duration))
     }
 
     /// Date and time of each segment: written, or counted on from the last one written.
@@ -112,7 +160,7 @@ impl Media {
         let mut next = None;
         for segment in &self.segments {
             let at = segment.date_time.or(next);
-            next = at.map(|t| UtcTime(t.0 + segment.duration));
+            next = at.map(|t| UtcTime(t.0.saturating_add(segment.duration)));
             out.push(at);
         }
         out
@@ -196,7 +244,8 @@ impl Reader<'_> {
         let mut has_extinf = false;
         let mut map = None;
         let mut bitrate = None;
-        let mut discontinuities = 0;
+        let mut discontinuities = 0_u64;
+        let mut part_seen = false;
         for line in lines {
             let Some((tag, value)) = tag(line) else {
                 if line.is_empty() || line.starts_with('#') {
@@ -206,27 +255,33 @@ impl Reader<'_> {
                     self.findings.error("1.7", self.url, format!("segment '{line}' has no EXTINF"));
                 }
                 next.uri = (*line).to_owned();
-                next.number = out.first_number() + out.segments.len() as u64;
+                next.number = upcoming(&out);
                 discontinuities += u64::from(next.discontinuity);
-                next.discontinuity_number = out.discontinuity_sequence.unwrap_or(0) + discontinuities;
+                next.discontinuity_number = out.discontinuity_sequence.unwrap_or(0).saturating_add(discontinuities);
                 next.map.clone_from(&map);
                 next.bitrate_kbps = bitrate;
                 if let (Some(range), Some(before)) = (&mut next.byte_range, out.segments.last())
                     && range.offset == u64::MAX
                 {
                     range.offset = match before.byte_range {
-                        Some(b) if before.uri == next.uri => b.offset + b.length,
+                        Some(b) if before.uri == next.uri => b.offset.saturating_add(b.length),
                         _ => 0,
                     };
                 }
                 out.segments.push(std::mem::take(&mut next));
                 has_extinf = false;
+                part_seen = false;
                 continue;
             };
             self.tags.push(tag.to_owned());
             let headers_only = matches!(tag, "EXT-X-MEDIA-SEQUENCE" | "EXT-X-DISCONTINUITY-SEQUENCE");
             if headers_only && !out.segments.is_empty() {
                 self.findings.error("1.9", self.url, format!("{tag} comes after a segment"));
+            }
+            let before_parts =
+                matches!(tag, "EXT-X-DISCONTINUITY" | "EXT-X-MAP" | "EXT-X-KEY" | "EXT-X-PROGRAM-DATE-TIME");
+            if before_parts && part_seen {
+                self.findings.error("1.37", self.url, format!("{tag} comes after a part of its segment"));
             }
             match tag {
                 "EXT-X-VERSION" => out.version = self.integer("1.3", tag, value),
@@ -241,6 +296,19 @@ impl Reader<'_> {
                 "EXT-X-PART-INF" => {
                     let list = self.attributes(tag, value);
                     out.part_target = list.and_then(|a| parse_decimal_nanos(a.get("PART-TARGET")?));
+                }
+                "EXT-X-PART" => {
+                    let part = self.attributes(tag, value).map(|a| self.part(&a, &out));
+                    out.parts.extend(part);
+                    part_seen = true;
+                }
+                "EXT-X-PRELOAD-HINT" => out.hints.extend(self.attributes(tag, value)),
+                "EXT-X-RENDITION-REPORT" => out.reports.extend(self.attributes(tag, value)),
+                "EXT-X-SKIP" => {
+                    out.skipped = self.attributes(tag, value).and_then(|a| a.integer("SKIPPED-SEGMENTS"));
+                    if out.skipped.is_none() || !out.segments.is_empty() {
+                        self.findings.error("1.42", self.url, "EXT-X-SKIP without SKIPPED-SEGMENTS or after a segment");
+                    }
                 }
                 "EXT-X-DISCONTINUITY" => next.discontinuity = true,
                 "EXT-X-GAP" => next.gap = true,
@@ -270,6 +338,34 @@ impl Reader<'_> {
         }
         out.tags = std::mem::take(&mut self.tags);
         out
+    }
+
+    /// A part of the segment that comes next; rule 1.37 (what it must say).
+    fn part(&mut self, attributes: &Attributes, out: &Media) -> Part {
+        let segment = upcoming(out);
+        let index = out.parts.iter().rev().take_while(|p| p.segment == segment).count() as u64;
+        let duration = attributes.get("DURATION").and_then(parse_decimal_nanos);
+        if duration.is_none() || attributes.get("URI").is_none() {
+            self.findings.error("1.37", self.url, format!("part {index} of segment {segment} lacks URI or DURATION"));
+        }
+        let yes = |name: &str| attributes.get(name) == Some("YES");
+        let uri = attributes.get("URI").unwrap_or_default().to_owned();
+        let mut byte_range = attributes.get("BYTERANGE").and_then(|r| self.byte_range(r));
+        if let Some(range) = &mut byte_range
+            && range.offset == u64::MAX
+        {
+            let before = out.parts.last().filter(|p| p.uri == uri).and_then(|p| p.byte_range);
+            range.offset = before.map_or(0, |b| b.offset.saturating_add(b.length));
+        }
+        Part {
+            segment,
+            index,
+            uri,
+            duration: duration.unwrap_or(0),
+            independent: yes("INDEPENDENT"),
+            gap: yes("GAP"),
+            byte_range,
+        }
     }
 
     fn attributes(&mut self, tag: &str, value: &str) -> Option<Attributes> {
@@ -307,6 +403,11 @@ impl Reader<'_> {
         }
         parsed
     }
+}
+
+/// Number of the segment that the next lines are about.
+fn upcoming(out: &Media) -> u64 {
+    out.first_number().saturating_add(out.skipped.unwrap_or(0)).saturating_add(out.segments.len() as u64)
 }
 
 fn tag(line: &str) -> Option<(&str, &str)> {

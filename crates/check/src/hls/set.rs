@@ -186,8 +186,12 @@ fn same_times(first: &Member<'_>, other: &Member<'_>, findings: &mut Findings) {
     let (a, b) = (starts(first.media), starts(other.media));
     let (Some(begin), Some(end)) = (a.first().map(|x| x.0), a.last().map(|x| x.0)) else { return };
     for (at, number, discontinuity) in b.into_iter().filter(|(at, ..)| *at >= begin && *at <= end) {
-        let Some((near, _, near_discontinuity)) = a.iter().min_by_key(|(t, ..)| (t.0 - at.0).abs()) else { continue };
-        let off = (near.0 - at.0).abs();
+        let Some((near, _, near_discontinuity)) =
+            a.iter().min_by_key(|(t, ..)| t.0.saturating_sub(at.0).saturating_abs())
+        else {
+            continue;
+        };
+        let off = near.0.saturating_sub(at.0).saturating_abs();
         if off > tolerance {
             let off_ms = off as f64 / 1e6;
             findings.error(

@@ -2,6 +2,7 @@
 
 use millstream_media::time::NANOS_PER_SECOND;
 
+use super::low_latency;
 use super::playlist::Media;
 use crate::finding::Findings;
 use crate::text::seconds;
@@ -19,6 +20,7 @@ pub fn check(media: &Media, url: &str, findings: &mut Findings) {
     kind(media, url, findings);
     discontinuities(media, url, findings);
     date_times(media, url, findings);
+    low_latency::check(media, url, findings);
     if let Some(segment) = media.segments.iter().find(|s| s.map.is_none()) {
         findings.error("1.19", url, format!("segment {} has no EXT-X-MAP", segment.number));
     }
@@ -61,7 +63,7 @@ fn durations(media: &Media, url: &str, findings: &mut Findings) {
         return;
     };
     for segment in &media.segments {
-        let rounded = (segment.duration + NANOS_PER_SECOND / 2) / NANOS_PER_SECOND;
+        let rounded = segment.duration.saturating_add(NANOS_PER_SECOND / 2) / NANOS_PER_SECOND;
         if u64::try_from(rounded).unwrap_or(0) > target {
             let length = seconds(segment.duration);
             findings.error("1.7", url, format!("segment {} lasts {length}, the target is {target} s", segment.number));
@@ -117,10 +119,10 @@ fn date_times(media: &Media, url: &str, findings: &mut Findings) {
     for (i, pair) in media.segments.windows(2).enumerate() {
         let [a, b] = pair else { continue };
         let (Some(at), Some(written)) = (counted.get(i).copied().flatten(), b.date_time) else { continue };
-        let off = written.0 - (at.0 + a.duration);
+        let off = written.0.saturating_sub(at.0.saturating_add(a.duration));
         if off <= -AMBIGUOUS_NANOS || (off >= AMBIGUOUS_NANOS && !b.discontinuity) {
             findings.error("1.17", url, format!("segment {} is dated {} off the one before", b.number, seconds(off)));
-        } else if off.abs() > DRIFT_NANOS && !b.discontinuity {
+        } else if off.saturating_abs() > DRIFT_NANOS && !b.discontinuity {
             findings.warn("1.17", url, format!("segment {} is dated {} off the one before", b.number, seconds(off)));
         }
     }

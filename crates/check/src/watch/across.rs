@@ -35,15 +35,15 @@ pub(super) fn check(watch: &mut Watch<'_>, url: &str, list: Option<&Multivariant
 
 /// Length of a fact's media in nanoseconds.
 fn real_duration(rendition: &Rendition, fact: &Fact) -> i64 {
-    let scale = rendition.header_of(fact).map_or(1, |h| i128::from(h.timescale));
+    let scale = rendition.header_of(fact).map_or(1, |h| i128::from(h.timescale.max(1)));
     i64::try_from(i128::from(fact.segment.duration) * i128::from(NANOS_PER_SECOND) / scale).unwrap_or(i64::MAX)
 }
 
 /// Rule 3.6: a segment starts where the one before ended, unless a discontinuity says otherwise.
 fn continuity(watch: &mut Watch<'_>, rendition: &Rendition) {
     for ((number, fact), (next_number, next)) in rendition.facts.iter().zip(rendition.facts.iter().skip(1)) {
-        let end = fact.segment.start + fact.segment.duration;
-        if *next_number == number + 1 && !next.discontinuity && next.segment.start != end {
+        let end = fact.segment.start.saturating_add(fact.segment.duration);
+        if *next_number == number.saturating_add(1) && !next.discontinuity && next.segment.start != end {
             let start = next.segment.start;
             let message = format!("segment {next_number} starts at {start}, the one before ends at {end}");
             watch.findings.error("3.6", &next.url, message);
@@ -55,19 +55,19 @@ fn continuity(watch: &mut Watch<'_>, rendition: &Rendition) {
 fn listed_durations(watch: &mut Watch<'_>, rendition: &Rendition) {
     let Some(header) = rendition.header() else { return };
     let frame_ticks = rendition.facts.values().flat_map(|f| f.segment.sample_durations.last()).max().copied();
-    let frame = i64::from(frame_ticks.unwrap_or(0)) * NANOS_PER_SECOND / i64::from(header.timescale);
+    let frame = i64::from(frame_ticks.unwrap_or(0)) * NANOS_PER_SECOND / i64::from(header.timescale.max(1));
     // The deviation of a run is the difference of two of these sums.
     let (mut sum, mut least, mut most) = (0_i64, 0_i64, 0_i64);
     let mut before = None;
     for (number, fact) in &rendition.facts {
-        if before.is_some_and(|b| b + 1 != *number) {
+        if before.is_some_and(|b: u64| b.saturating_add(1) != *number) {
             (sum, least, most) = (0, 0, 0);
         }
         before = Some(*number);
-        sum += fact.listed_duration - real_duration(rendition, fact);
+        sum = sum.saturating_add(fact.listed_duration.saturating_sub(real_duration(rendition, fact)));
         (least, most) = (least.min(sum), most.max(sum));
-        if most - least > frame {
-            let off = seconds(most - least);
+        if most.saturating_sub(least) > frame {
+            let off = seconds(most.saturating_sub(least));
             watch.findings.error(
                 "1.20",
                 &rendition.url,
@@ -82,9 +82,10 @@ fn listed_durations(watch: &mut Watch<'_>, rendition: &Rendition) {
 fn dates(watch: &mut Watch<'_>, rendition: &Rendition) {
     for (number, fact) in &rendition.facts {
         let (Some(at), Some(header)) = (fact.date_time, rendition.header_of(fact)) else { continue };
-        let nanos = i128::from(fact.segment.earliest) * i128::from(NANOS_PER_SECOND) / i128::from(header.timescale);
+        let nanos =
+            i128::from(fact.segment.earliest) * i128::from(NANOS_PER_SECOND) / i128::from(header.timescale.max(1));
         let media = UtcTime(i64::try_from(nanos).unwrap_or(0));
-        if (at.0 - media.0).abs() > DATE_NANOS {
+        if at.0.saturating_sub(media.0).saturating_abs() > DATE_NANOS {
             let message = format!("segment {number} is dated {at}, its media time is {media}");
             watch.findings.error("CHECK-1d", &rendition.url, message);
         }
@@ -193,19 +194,20 @@ fn codecs(
 /// CHECK-1f with Apple's tolerances: peak below 125 % of BANDWIDTH, average below 110 % of AVERAGE-BANDWIDTH.
 fn rates(watch: &mut Watch<'_>, url: &str, attributes: &Attributes, uri: &str, main: &Rendition, audio: &[&Rendition]) {
     let target = main.media().and_then(|m| m.target_duration).unwrap_or(1);
-    let target = i64::try_from(target).unwrap_or(1) * NANOS_PER_SECOND;
+    let target = i64::try_from(target).unwrap_or(1).saturating_mul(NANOS_PER_SECOND);
     let most = |rates: Vec<Option<u64>>| rates.into_iter().flatten().max().unwrap_or(0);
-    let peak = peak_rate(main, target).unwrap_or(0) + most(audio.iter().map(|a| peak_rate(a, target)).collect());
+    let loudest = most(audio.iter().map(|a| peak_rate(a, target)).collect());
+    let peak = peak_rate(main, target).unwrap_or(0).saturating_add(loudest);
     if let Some(said) = attributes.integer("BANDWIDTH")
-        && peak * 100 > said * 125
+        && peak.saturating_mul(100) > said.saturating_mul(125)
     {
         let message = format!("variant {uri}: the peak is {peak} bit/s, more than 125 % of BANDWIDTH={said}");
         watch.findings.error("CHECK-1f", url, message);
     }
     let Some(video_average) = average_rate(main) else { return };
-    let average = video_average + most(audio.iter().map(|a| average_rate(a)).collect());
+    let average = video_average.saturating_add(most(audio.iter().map(|a| average_rate(a)).collect()));
     if let Some(said) = attributes.integer("AVERAGE-BANDWIDTH")
-        && average * 100 > said * 110
+        && average.saturating_mul(100) > said.saturating_mul(110)
     {
         let message = format!("variant {uri}: the average is {average} bit/s, more than 110 % of {said}");
         watch.findings.error("CHECK-1f", url, message);
@@ -219,17 +221,17 @@ fn bits_per_second(bytes: u64, nanos: i64) -> u64 {
 
 /// The highest rate of any contiguous run that lasts 0.5 to 1.5 target durations plus half a second (1.27).
 fn peak_rate(rendition: &Rendition, target: i64) -> Option<u64> {
-    let (least, most) = (target / 2, target * 3 / 2 + NANOS_PER_SECOND / 2);
+    let (least, most) = (target / 2, target.saturating_add(target / 2).saturating_add(NANOS_PER_SECOND / 2));
     let facts: Vec<(&u64, &Fact)> = rendition.facts.iter().collect();
     let mut peak = None;
     for from in 0..facts.len() {
         let (mut bytes, mut nanos) = (0, 0);
         for (offset, (number, fact)) in facts.iter().skip(from).enumerate() {
-            if facts.get(from).is_none_or(|(first, _)| **number != **first + offset as u64) {
+            if facts.get(from).is_none_or(|(first, _)| **number != first.saturating_add(offset as u64)) {
                 break;
             }
             bytes += fact.size;
-            nanos += real_duration(rendition, fact);
+            nanos = real_duration(rendition, fact).saturating_add(nanos);
             if nanos > most {
                 break;
             }
@@ -242,7 +244,7 @@ fn peak_rate(rendition: &Rendition, target: i64) -> Option<u64> {
 }
 
 fn average_rate(rendition: &Rendition) -> Option<u64> {
-    let nanos: i64 = rendition.facts.values().map(|f| real_duration(rendition, f)).sum();
+    let nanos: i64 = rendition.facts.values().map(|f| real_duration(rendition, f)).fold(0, i64::saturating_add);
     let bytes: u64 = rendition.facts.values().map(|f| f.size).sum();
     (nanos >= AVERAGE_AFTER).then(|| bits_per_second(bytes, nanos))
 }

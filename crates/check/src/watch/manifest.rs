@@ -43,6 +43,11 @@ impl Manifest {
         }
     }
 
+    /// The newest version read says that it goes on.
+    pub fn dynamic(&self) -> bool {
+        self.mpd.as_ref().is_some_and(|m| m.dynamic)
+    }
+
     /// Reads the MPD once, and everything that is new in it.
     pub fn read(&mut self, watch: &mut Watch<'_>, renditions: &[Rendition]) {
         let Some(response) = watch.get(&self.url, None, "2.2") else { return };
@@ -118,7 +123,17 @@ impl Manifest {
         let Some(last) = timeline.last() else { return };
         self.seen_to.insert(representation.id.clone(), last.number);
         if dynamic && first_read {
-            let ahead = Entry { number: last.number + NOT_YET, start: last.start + NOT_YET * last.duration, ..*last };
+            if let (Some(offset), Some(scale)) = (template.availability_offset, template.timescale) {
+                // The timeline ends with the last whole segment or with the one being made; the next but one is not
+                // begun in either case, so what is asked for is what comes after the last one that has come whole.
+                let url = resolve(base, &Template::expand(media, representation, Some(next_entry(last))));
+                chunked(watch, &url, last, offset, scale);
+            }
+            let ahead = Entry {
+                number: last.number.saturating_add(NOT_YET),
+                start: last.start.saturating_add(last.duration.saturating_mul(NOT_YET)),
+                ..*last
+            };
             let url = resolve(base, &Template::expand(media, representation, Some(ahead)));
             let asked = watch.fetch.get(Request { url: &url, range: None, gzip: false });
             if let Ok(response) = asked
@@ -209,4 +224,32 @@ fn clock(watch: &mut Watch<'_>, url: &str, mpd: &Mpd) {
 /// How far an instant lies outside of a span.
 fn off(said: UtcTime, before: UtcTime, after: UtcTime) -> Duration {
     before.since(said).max(said.since(after))
+}
+
+/// The segment after the last one listed.
+fn next_entry(last: &Entry) -> Entry {
+    Entry {
+        number: last.number.saturating_add(1),
+        start: last.start.saturating_add(last.duration),
+        duration: last.duration,
+    }
+}
+
+/// CHECK-2d: the segment being made comes as it is made, not in one burst at its end. Rule 2.15.
+fn chunked(watch: &mut Watch<'_>, url: &str, last: &Entry, offset: i64, scale: u64) {
+    let asked = watch.fetch.get(Request { url, range: None, gzip: false });
+    // It may not be listed nor begun yet; a 404 says so and is no fault.
+    let Ok(response) = asked else { return };
+    if response.status != 200 {
+        return;
+    }
+    let nanos = i128::from(last.duration) * 1_000_000_000 / i128::from(scale.max(1));
+    let chunk = Duration::from_nanos(u64::try_from(nanos - i128::from(offset)).unwrap_or(0));
+    let limit = chunk + Duration::from_millis(300);
+    if response.first_byte > limit {
+        let (seen, limit) = (response.first_byte.as_secs_f64(), limit.as_secs_f64());
+        let message =
+            format!("the first byte of the segment being made came after {seen:.2} s, a chunk is {limit:.2} s");
+        watch.findings.error("CHECK-2d", url, message);
+    }
 }

@@ -3,10 +3,12 @@
 //! - [`Options`], [`live`]: what to watch and for how long.
 //! - `rendition`: one media playlist over time, and the segments it lists.
 //! - `manifest`: the MPD over time, and that it names the same media.
+//! - `probe`: the active questions of Low-Latency HLS.
 //! - `across`: what only shows when segments and renditions are laid side by side.
 
 mod across;
 mod manifest;
+mod probe;
 mod rendition;
 
 use std::time::Duration;
@@ -23,6 +25,12 @@ use crate::text::resolve;
 
 use manifest::Manifest;
 use rendition::Rendition;
+
+/// Most redirects of the first URL that are followed.
+const MAX_REDIRECTS: usize = 5;
+
+/// Most media playlists of one presentation that are followed.
+const MAX_RENDITIONS: usize = 64;
 
 /// What to watch, and for how long.
 #[derive(Clone, Debug)]
@@ -67,7 +75,16 @@ pub fn live(fetch: &mut dyn Fetch, url: &str, options: Options) -> Report {
 impl Watch<'_> {
     fn run(&mut self, url: &str) {
         let started = self.fetch.now();
-        let Some((list, mut renditions)) = self.open(url) else { return };
+        let url = self.landing(url);
+        let url = url.as_str();
+        let is_mpd = url.split(['?', '#']).next().is_some_and(|p| p.ends_with(".mpd"));
+        let opened = if is_mpd {
+            self.options.mpd = Some(url.to_owned());
+            Some((None, Vec::new()))
+        } else {
+            self.open(url)
+        };
+        let Some((list, mut renditions)) = opened else { return };
         self.report.renditions = renditions.iter().map(|r| r.url.clone()).collect();
         let mut manifest = self.options.mpd.clone().map(Manifest::new);
         let until = started + self.options.duration;
@@ -77,10 +94,14 @@ impl Watch<'_> {
                 rendition.read(self);
             }
             self.compare(&renditions);
+            let others: Vec<String> = renditions.iter().filter(|r| !r.i_frames).map(|r| r.url.clone()).collect();
+            for rendition in &mut renditions {
+                rendition.probe(self, &others);
+            }
             if let Some(manifest) = &mut manifest {
                 manifest.read(self, &renditions);
             }
-            let ended = renditions.iter().all(Rendition::ended);
+            let ended = renditions.iter().all(Rendition::ended) && !manifest.as_ref().is_some_and(Manifest::dynamic);
             let now = self.fetch.now();
             if now >= until || ended {
                 break;
@@ -96,6 +117,19 @@ impl Watch<'_> {
         across::check(self, url, list.as_ref(), &renditions);
     }
 
+    /// Where redirects of the first URL lead. A media request must not be redirected (1.22); an entry may.
+    fn landing(&mut self, url: &str) -> String {
+        let mut at = url.to_owned();
+        for _ in 0..MAX_REDIRECTS {
+            let Ok(response) = self.fetch.get(Request { url: &at, range: None, gzip: true }) else { break };
+            match response.header("location") {
+                Some(to) if (300..400).contains(&response.status) => at = resolve(&at, to),
+                _ => break,
+            }
+        }
+        at
+    }
+
     /// Reads the first playlist and finds the media playlists.
     fn open(&mut self, url: &str) -> Option<(Option<Multivariant>, Vec<Rendition>)> {
         let (body, _) = self.playlist_body(url)?;
@@ -109,7 +143,7 @@ impl Watch<'_> {
                 let variants = list.variants.iter().map(|(_, u)| (u.as_str(), false));
                 for (uri, i_frames) in variants.chain(media).chain(i_frames) {
                     let each = (resolve(url, uri), i_frames);
-                    if !found.contains(&each) {
+                    if !found.contains(&each) && found.len() < MAX_RENDITIONS {
                         found.push(each);
                     }
                 }
@@ -160,6 +194,18 @@ impl Watch<'_> {
         if response.header("cache-control").is_none() {
             self.findings.error("CHECK-1e", url, "no Cache-Control");
         }
+        if response.header("access-control-allow-origin").is_none() {
+            self.findings.warn(
+                "CHECK-1e",
+                url,
+                "no Access-Control-Allow-Origin: players of other sites cannot read it",
+            );
+        }
+        if let Some(age) = response.header("age")
+            && age.parse::<u64>().is_err()
+        {
+            self.findings.error("1.49", url, format!("Age '{age}' is no number of seconds"));
+        }
         if response.header("etag").or(response.header("last-modified")).is_none() {
             self.findings.warn("2.23", url, "neither ETag nor Last-Modified, so no conditional request");
         }
@@ -167,6 +213,8 @@ impl Watch<'_> {
 
     /// One GET that must bring a body: 1.13, 1.22, CHECK-1b, 2.x under `rule`.
     fn get(&mut self, url: &str, range: Option<ByteRange>, rule: &'static str) -> Option<Response> {
+        let now = self.fetch.now();
+        self.findings.at(now);
         let response = match self.fetch.get(Request { url, range, gzip: range.is_none() }) {
             Ok(r) => r,
             Err(e) => {
@@ -205,6 +253,6 @@ impl Watch<'_> {
 
     fn poll(&self, renditions: &[Rendition]) -> Duration {
         let target = renditions.iter().filter_map(|r| r.media()?.target_duration).min().unwrap_or(3);
-        self.options.poll.unwrap_or(Duration::from_millis(target * 1000 / 3))
+        self.options.poll.unwrap_or(Duration::from_millis(target.clamp(1, 60) * 1000 / 3))
     }
 }

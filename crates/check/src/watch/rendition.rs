@@ -8,16 +8,21 @@ use bytes::Bytes;
 use millstream_media::time::UtcTime;
 
 use super::Watch;
+use super::probe::Probe;
 use crate::boxes::header::{self, Header, Media as HeaderMedia};
 use crate::boxes::segment;
 use crate::epoch;
 use crate::hls::change;
+use crate::hls::low_latency;
 use crate::hls::playlist::{self, Media, Playlist};
 use crate::hls::single;
 use crate::text::resolve;
 
 /// Most segments of one rendition whose facts are kept; a watch of a day at 2 s has 43,200.
 const MAX_FACTS: usize = 50_000;
+
+/// Content types of CMAF media.
+const MEDIA_TYPES: [&str; 5] = ["video/mp4", "audio/mp4", "application/mp4", "video/iso.segment", "audio/iso.segment"];
 
 /// What is known of a segment that was read.
 #[derive(Clone, Debug)]
@@ -58,6 +63,8 @@ pub(super) struct Rendition {
     pub facts: BTreeMap<u64, Fact>,
     /// Numbers that were read or passed over.
     seen_to: Option<u64>,
+    /// The active questions of Low-Latency HLS were asked.
+    probed: bool,
     removed: Vec<Removed>,
 }
 
@@ -73,6 +80,7 @@ impl Rendition {
             headers: BTreeMap::new(),
             facts: BTreeMap::new(),
             seen_to: None,
+            probed: false,
             removed: Vec::new(),
         }
     }
@@ -149,6 +157,19 @@ impl Rendition {
         self.ask_removed(watch, asked, false);
     }
 
+    /// The questions of Low-Latency HLS, once, if the list has parts or says that it answers directives.
+    pub fn probe(&mut self, watch: &mut Watch<'_>, others: &[String]) {
+        let Some(media) = self.media.as_ref().filter(|_| !self.i_frames) else { return };
+        low_latency::reports(media, &self.url, others, &mut watch.findings);
+        let says = |name: &str| media.server_control.as_ref().is_some_and(|a| a.get(name).is_some());
+        let asks = media.part_target.is_some() || says("CAN-BLOCK-RELOAD") || says("CAN-SKIP-UNTIL");
+        if !asks || media.ended || std::mem::replace(&mut self.probed, true) {
+            return;
+        }
+        let header = self.header().cloned();
+        Probe { url: &self.url, header: header.as_ref() }.run(watch, media);
+    }
+
     /// The last look at segments that left the list while they must still be there.
     pub fn finish(&mut self, watch: &mut Watch<'_>) {
         let now = watch.fetch.now();
@@ -177,7 +198,7 @@ impl Rendition {
     }
 
     fn ask_removed(&mut self, watch: &mut Watch<'_>, now: UtcTime, last: bool) {
-        let poll = self.media.as_ref().and_then(|m| m.target_duration).unwrap_or(1) * 1000 / 3;
+        let poll = self.media.as_ref().and_then(|m| m.target_duration).unwrap_or(1).min(3600) * 1000 / 3;
         let margin = Duration::from_millis(poll * 3 / 2);
         let mut kept = Vec::new();
         for gone in std::mem::take(&mut self.removed) {
@@ -225,6 +246,10 @@ impl Rendition {
         watch.report.media_bytes += response.body.len() as u64;
         if response.header("cache-control").is_none() {
             watch.findings.error("CHECK-1e", &url, "a segment without Cache-Control");
+        }
+        let kind = response.header("content-type").unwrap_or("none");
+        if !MEDIA_TYPES.iter().any(|t| kind.starts_with(t)) {
+            watch.findings.error("CHECK-1e", &url, format!("Content-Type of a segment is {kind}"));
         }
         // An I-frame is a part of a segment; its boxes are cut.
         if self.i_frames {

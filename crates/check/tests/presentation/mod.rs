@@ -24,11 +24,42 @@ pub type Fault = Box<dyn Fn(&str, i64, &mut Response)>;
 pub struct World {
     now: UtcTime,
     fault: Fault,
+    low_latency: bool,
 }
 
 impl World {
     pub fn new(fault: Fault) -> Self {
-        World { now: UtcTime::from_millis(START_MS), fault }
+        World { now: UtcTime::from_millis(START_MS), fault, low_latency: false }
+    }
+
+    /// The same with parts of half a second.
+    pub fn low_latency(fault: Fault) -> Self {
+        World { low_latency: true, ..World::new(fault) }
+    }
+
+    /// Lets the time pass that a blocked answer is held, or says that it is refused.
+    fn hold(&mut self, path: &str) -> Result<(), u16> {
+        let get = |name: &str| {
+            let query = path.split_once('?')?.1;
+            query.split('&').find_map(|p| p.strip_prefix(name)?.strip_prefix('=')?.parse::<u64>().ok())
+        };
+        let file = path.rsplit('/').next().unwrap_or_default();
+        let until = match (get("_HLS_msn"), get("_HLS_part")) {
+            (None, Some(_)) => return Err(400),
+            (Some(n), _) if n > self.newest() + 2 => return Err(400),
+            (Some(n), None) => n * SEGMENT_MS,
+            (Some(n), Some(p)) => (n - 1) * SEGMENT_MS + (p + 1) * PART_MS,
+            _ => match file.split('?').next().and_then(|f| f.strip_suffix(".m4s")?.split_once('-')) {
+                Some((n, p)) => {
+                    let (n, p) = (n.parse::<u64>().unwrap_or(0), p.parse::<u64>().unwrap_or(0));
+                    n.saturating_sub(1) * SEGMENT_MS + (p + 1) * PART_MS
+                }
+                None => 0,
+            },
+        };
+        // No more than a segment ahead: anything further is not hinted.
+        self.now = self.now.max(UtcTime::from_millis(until.min(self.now.as_millis() as u64 + 2 * SEGMENT_MS) as i64));
+        Ok(())
     }
 
     /// Newest whole segment.
@@ -40,18 +71,28 @@ impl World {
         let newest = self.newest();
         let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
         let rendition = folder.rsplit('/').next().unwrap_or_default();
+        let part = file.strip_suffix(".m4s").and_then(|f| f.split_once('-'));
+        let part = part.and_then(|(n, p)| Some((n.parse::<u64>().ok()?, p.parse::<u64>().ok()?)));
         let number = file.strip_suffix(".m4s").and_then(|n| n.parse::<u64>().ok());
         let (kind, body) = match (file, number) {
             ("time", _) => ("text/plain", self.now.to_iso8601().into_bytes()),
             ("index.m3u8", _) if rendition == "demo" => ("application/vnd.apple.mpegurl", multivariant()),
+            ("index.m3u8", _) if self.low_latency => {
+                let playlist = low_latency(rendition, self.now.as_millis() as u64, request.url.contains("_HLS_skip"));
+                ("application/vnd.apple.mpegurl", playlist)
+            }
             ("index.m3u8", _) => ("application/vnd.apple.mpegurl", media(rendition, newest, false)),
             ("iframes.m3u8", _) => ("application/vnd.apple.mpegurl", media(rendition, newest, true)),
             ("manifest.mpd", _) => ("application/dash+xml", mpd(newest)),
             ("init.mp4", _) => ("video/mp4", header(rendition)),
             (_, Some(n)) if n <= newest && n + LISTED + KEPT > newest => ("video/mp4", segment(rendition, n)),
+            _ if part.is_some_and(|(n, _)| n <= newest + 1) => {
+                let (n, p) = part.unwrap_or_default();
+                ("video/mp4", part_bytes(rendition, n, p))
+            }
             _ => return Response { status: 404, ..Response::default() },
         };
-        let mut response = Response { status: 200, headers: Vec::new(), body: Bytes::from(body) };
+        let mut response = Response { status: 200, body: Bytes::from(body), ..Response::default() };
         if let Some(range) = request.range {
             response.status = 206;
             response.body = response.body.slice(range.offset as usize..(range.offset + range.length) as usize);
@@ -62,6 +103,7 @@ impl World {
             ("content-encoding", "gzip"),
             ("vary", "Accept-Encoding"),
             ("etag", "\"1\""),
+            ("access-control-allow-origin", "*"),
         ] {
             response.headers.push((name.to_owned(), value.to_owned()));
         }
@@ -72,7 +114,15 @@ impl World {
 impl Fetch for World {
     fn get(&mut self, request: Request<'_>) -> Result<Response, FetchError> {
         let path = request.url.strip_prefix("http://test").unwrap_or(request.url).to_owned();
+        let asked = self.now;
+        if self.low_latency && self.hold(&path) == Err(400) {
+            let mut response = Response { status: 400, ..Response::default() };
+            (self.fault)(&path, self.now.as_millis() - START_MS, &mut response);
+            return Ok(response);
+        }
         let mut response = self.answer(path.split('?').next().unwrap_or_default(), &request);
+        response.first_byte = self.now.since(asked);
+        response.last_byte = response.first_byte;
         (self.fault)(&path, self.now.as_millis() - START_MS, &mut response);
         if response.status == 0 {
             return Err(FetchError::Transport("connection refused".to_owned()));
@@ -122,6 +172,58 @@ fn media(rendition: &str, newest: u64, i_frames: bool) -> Vec<u8> {
         out += &format!("{n}.m4s\n");
     }
     out.into_bytes()
+}
+
+/// Milliseconds of a part.
+const PART_MS: u64 = 500;
+
+/// Start of part `p` of segment `n`, in ticks; `p` = 4 is the end of the segment.
+fn part_start(rendition: &str, n: u64, p: u64) -> u64 {
+    let ms = (n - 1) * SEGMENT_MS + p * PART_MS;
+    if rendition == "audio" { (ms * 48).div_ceil(1024) * 1024 } else { (ms * 25).div_ceil(1000) * 1000 }
+}
+
+fn low_latency(rendition: &str, now_ms: u64, skip: bool) -> Vec<u8> {
+    let newest = now_ms / SEGMENT_MS;
+    let first = newest + 1 - LISTED;
+    let (_, _, scale) = place(rendition, 1);
+    let skipped = if skip { 3 } else { 0 };
+    let mut out = format!("#EXTM3U\n#EXT-X-VERSION:{}\n#EXT-X-TARGETDURATION:2\n", if skip { 9 } else { 6 });
+    out += "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=12.0,PART-HOLD-BACK=1.560\n";
+    out += "#EXT-X-PART-INF:PART-TARGET=0.520\n";
+    out += &format!("#EXT-X-MEDIA-SEQUENCE:{first}\n#EXT-X-DISCONTINUITY-SEQUENCE:3\n#EXT-X-INDEPENDENT-SEGMENTS\n");
+    if skip {
+        out += &format!("#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}\n");
+    }
+    out += "#EXT-X-MAP:URI=\"init.mp4?v=1\"\n";
+    let done = (now_ms - newest * SEGMENT_MS) / PART_MS;
+    for n in first + skipped..=newest + 1 {
+        let (start, duration, _) = place(rendition, n);
+        let at = UtcTime((start as i128 * 1_000_000_000 / i128::from(scale)) as i64);
+        out += &format!("#EXT-X-PROGRAM-DATE-TIME:{at}\n");
+        for p in (0..if n > newest { done } else { 4 }).filter(|_| n + 2 > newest) {
+            let length = part_start(rendition, n, p + 1) - part_start(rendition, n, p);
+            let independent = if p == 0 { ",INDEPENDENT=YES" } else { "" };
+            let seconds = length as f64 / f64::from(scale);
+            out += &format!("#EXT-X-PART:DURATION={seconds:.5},URI=\"{n}-{p}.m4s\"{independent}\n");
+        }
+        if n <= newest {
+            out += &format!("#EXTINF:{:.5},\n{n}.m4s\n", duration as f64 / f64::from(scale));
+        }
+    }
+    out += &format!("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{}-{done}.m4s\"\n", newest + 1);
+    for other in ["720p", "360p", "audio"].iter().filter(|o| **o != rendition) {
+        let (msn, part) = if done == 0 { (newest, 3) } else { (newest + 1, done - 1) };
+        out += &format!("#EXT-X-RENDITION-REPORT:URI=\"../{other}/index.m3u8\",LAST-MSN={msn},LAST-PART={part}\n");
+    }
+    out.into_bytes()
+}
+
+/// A part: one chunk.
+fn part_bytes(rendition: &str, n: u64, p: u64) -> Vec<u8> {
+    let frame: u64 = if rendition == "audio" { 1024 } else { 1000 };
+    let (start, end) = (part_start(rendition, n, p), part_start(rendition, n, p + 1));
+    chunk(rendition, n, start, (end - start) / frame, frame, p == 0)
 }
 
 fn mpd(newest: u64) -> Vec<u8> {
