@@ -19,6 +19,8 @@ pub enum Resource<'a> {
     Segment(&'a str, u64),
     /// `RENDITION/NUMBER.PART.m4s`.
     Part(&'a str, u64, u32),
+    /// `RENDITION/NUMBER.ll.m4s`: the same bytes as `NUMBER.m4s`, sent while they are made (STANDARDS 2.15).
+    Unfinished(&'a str, u64),
 }
 
 /// A parsed path.
@@ -58,6 +60,7 @@ fn in_rendition<'a>(rendition: &'a str, file: &'a str, query: Option<&'a str>) -
             let name = file.strip_suffix(".m4s")?;
             match name.split_once('.') {
                 None => Resource::Segment(rendition, number(name)?),
+                Some((segment, "ll")) => Resource::Unfinished(rendition, number(segment)?),
                 Some((segment, part)) => {
                     Resource::Part(rendition, number(segment)?, u32::try_from(number(part)?).ok()?)
                 }
@@ -88,6 +91,7 @@ mod tests {
             ("/live/demo/720p/init.mp4", Some("a=b&v=01ab"), Resource::Init("720p", Some("01ab"))),
             ("/live/demo/720p/897682507.m4s", None, Resource::Segment("720p", 897_682_507)),
             ("/live/demo/720p/897682507.0.m4s", None, Resource::Part("720p", 897_682_507, 0)),
+            ("/live/demo/720p/897682507.ll.m4s", None, Resource::Unfinished("720p", 897_682_507)),
         ] {
             assert_eq!(parse(path, query), Some(Route { channel: "demo", resource: want }), "{path}");
         }
@@ -105,6 +109,9 @@ mod tests {
             "/live/demo/720p/1.2.3.m4s",
             "/live/demo/720p/99999999999999999999.m4s",
             "/live/demo/720p/.m4s",
+            "/live/demo/720p/.ll.m4s",
+            "/live/demo/720p/07.ll.m4s",
+            "/live/demo/720p/7.0.ll.m4s",
             "/live/demo/../secret/index.m3u8/x",
             "/vod/demo/index.m3u8",
         ] {

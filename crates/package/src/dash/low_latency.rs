@@ -130,8 +130,9 @@ impl LowLatency {
         else {
             return Ok(());
         };
-        // Exact, since the number of segments before it is whole.
-        let offset = u128::from(duration) * u128::from(period.first.saturating_sub(1));
+        // Exact: the number of whole segments before it, which need not be its own number less one.
+        let before = self.grid.first_frame(period.first) / u64::from(self.grid.frames_per_segment());
+        let offset = u128::from(duration) * u128::from(before);
         xml.create_element("SegmentTemplate")
             .with_attributes([
                 ("timescale", scale.get().to_string().as_str()),
