@@ -4,8 +4,10 @@
 //! - [`body`]: a response body over bytes that were made once.
 //! - [`directives`]: the `_HLS_` queries of Low-Latency HLS, and their one spelling.
 //! - [`respond`]: method, headers and entity to a response: status codes, CORS, conditions, ranges, gzip, cache life.
+//! - [`viewers`]: how many watch.
 
 pub mod answer;
 pub mod body;
 pub mod directives;
 pub mod respond;
+pub mod viewers;

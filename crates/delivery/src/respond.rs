@@ -58,7 +58,7 @@ const ANY: HeaderValue = HeaderValue::from_static("*");
 const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
 
 /// Every media response may be read by any page: players run anywhere.
-fn open_to_all(headers: &mut HeaderMap) {
+pub fn open_to_all(headers: &mut HeaderMap) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
     headers.insert(TIMING_ALLOW_ORIGIN, ANY);
@@ -117,7 +117,8 @@ pub fn entity(method: &Method, request: &HeaderMap, entity: &Entity) -> Response
     let compressed = entity.gzip.as_ref().filter(|_| accepts_gzip(request));
     let tag = entity_tag(&entity.etag, compressed.is_some());
 
-    let mut response = if none_match(request, entity) {
+    let own_tag = entity.etag.to_str().unwrap_or_default();
+    let mut response = if is_known(request, own_tag) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response
@@ -126,7 +127,12 @@ pub fn entity(method: &Method, request: &HeaderMap, entity: &Entity) -> Response
         response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         response
     } else {
-        match wanted_range(method, request, entity) {
+        let range = if entity.gzip.is_some() {
+            Range::Whole
+        } else {
+            wanted_range(method, request, own_tag, entity.len())
+        };
+        match range {
             Range::Whole => Response::new(Body::pieces(entity.pieces.iter().cloned())),
             Range::Part { start, end } => {
                 let mut response = Response::new(Body::range(&entity.pieces, start, end));
@@ -209,34 +215,44 @@ fn strip_tag(tag: &str) -> &str {
     tag.strip_suffix("-gz").unwrap_or(tag)
 }
 
-fn none_match(request: &HeaderMap, entity: &Entity) -> bool {
-    let own = entity.etag.to_str().unwrap_or_default();
+/// Whether the client holds the entity with this tag already (RFC 9110 13.1.2); the tag is without quotes.
+pub fn is_known(request: &HeaderMap, own: &str) -> bool {
     request.get_all(header::IF_NONE_MATCH).iter().any(|value| {
         value.to_str().unwrap_or_default().split(',').any(|tag| tag.trim() == "*" || strip_tag(tag) == own)
     })
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Range {
+/// Which bytes of an entity a request wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Range {
+    /// All.
     Whole,
-    Part { start: u64, end: u64 },
+    /// Those of `[start, end)`, at least one.
+    Part {
+        /// The first.
+        start: u64,
+        /// Behind the last.
+        end: u64,
+    },
+    /// None that it has.
     Unsatisfiable,
 }
 
-/// The range asked for. More than one range, another unit, or a malformed header is ignored, as RFC 9110 14.2 allows.
-fn wanted_range(method: &Method, request: &HeaderMap, entity: &Entity) -> Range {
-    if method != Method::GET || entity.gzip.is_some() {
+/// The range asked for, of an entity with this tag (without quotes) and length. More than one range, another unit, or a
+/// malformed header is ignored, as RFC 9110 14.2 allows.
+pub fn wanted_range(method: &Method, request: &HeaderMap, own: &str, len: u64) -> Range {
+    if method != Method::GET {
         return Range::Whole;
     }
     if let Some(condition) = request.get(header::IF_RANGE) {
         // Only a strong tag may join ranges (RFC 9110 13.1.5); we send no dates.
         let condition = condition.to_str().unwrap_or_default();
-        if condition.starts_with("W/") || strip_tag(condition) != entity.etag.to_str().unwrap_or_default() {
+        if condition.starts_with("W/") || strip_tag(condition) != own {
             return Range::Whole;
         }
     }
     let text = request.get(header::RANGE).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("bytes="));
-    text.map_or(Range::Whole, |text| parse_range(text, entity.len()))
+    text.map_or(Range::Whole, |text| parse_range(text, len))
 }
 
 fn parse_range(text: &str, len: u64) -> Range {

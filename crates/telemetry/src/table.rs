@@ -96,6 +96,17 @@ metrics! {
     HTTP_REQUESTS Counter "http_requests_total" ["kind", "status"] "" "Requests answered.";
     HTTP_BYTES Counter "http_response_bytes_total" ["kind"] "bytes" "Bytes of bodies sent.";
     HTTP_SECONDS Histogram "http_request_duration_seconds" ["kind"] "seconds" "Time from a request to its answer's headers; blocking reloads wait in here.";
+
+    EDGE_REQUESTS Counter "edge_requests_total" ["result"] "" "Requests to an edge by where the answer came from: hit, disk_hit, miss, coalesced (waited for another's miss), passed, refused.";
+    EDGE_FAILOVERS Counter "edge_failovers_total" [] "" "Requests that another origin was asked for because one failed.";
+    EDGE_MEMORY_BYTES Gauge "edge_memory_bytes" [] "bytes" "Bytes of objects that the edge keeps in memory.";
+    EDGE_OBJECTS Gauge "edge_objects" [] "" "Objects that the edge keeps in memory.";
+    EDGE_FETCHES Gauge "edge_fetches" [] "" "Objects on their way to the edge.";
+    ORIGIN_HEALTHY Gauge "edge_origin_healthy" ["origin"] "" "1 while the origin answers.";
+    ORIGIN_REQUESTS Counter "edge_origin_requests_total" ["origin"] "" "Requests sent to the origin.";
+    ORIGIN_FAILURES Counter "edge_origin_failures_total" ["origin"] "" "Requests that the origin did not answer as it should.";
+    ORIGIN_BYTES Counter "edge_origin_bytes_total" ["origin"] "bytes" "Bytes of bodies received from the origin.";
+    ORIGIN_SECONDS Histogram "edge_origin_duration_seconds" ["origin"] "seconds" "Time from a request to the origin to its answer's headers; held reloads wait in here.";
 }
 
 /// Upper bounds of the histograms' buckets, in seconds.

@@ -1,0 +1,31 @@
+//! The edge role: a cache in front of origins, or of other edges. One request upstream for any number of viewers.
+//!
+//! What it knows, it can be told anew: no edge knows anything that another does not.
+//!
+//! - [`edge`]: answers requests: from the cache at once, otherwise from upstream.
+//! - [`fetch`]: gets one object, from one origin or the next.
+//! - [`upstream`], [`origins`]: the client, and what is remembered of origins that fail.
+//! - [`key`]: what of a request changes its answer.
+//! - [`freshness`]: how old an answer is, and how long it may be used.
+//! - [`object`], [`cache`]: a kept answer, and where it is kept.
+//! - [`flight`]: an object on its way, read while it grows.
+//! - [`limits`], [`audience`]: what one client may take, and how many there are.
+
+mod audience;
+mod cache;
+mod clock;
+pub mod config;
+pub mod edge;
+mod error;
+mod fetch;
+mod flight;
+mod freshness;
+mod key;
+mod limits;
+mod object;
+mod origins;
+mod upstream;
+
+pub use config::Config;
+pub use edge::Edge;
+pub use error::Error;

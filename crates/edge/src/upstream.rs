@@ -1,0 +1,283 @@
+//! The client that asks the origins: connections kept alive, TLS, time limits, and what is logged of each origin.
+
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::uri::{Authority, Scheme};
+use http::{HeaderMap, Request, Response, Uri};
+use http_body_util::Empty;
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use millstream_telemetry::Metrics;
+use millstream_telemetry::edge::OriginMetrics;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
+use crate::clock;
+use crate::config::Config;
+use crate::error::Error;
+use crate::origins::{Health, Origins};
+
+/// Loop detection (RFC 8586).
+pub const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
+/// Connections kept open to each origin while they are idle.
+const IDLE_CONNECTIONS: usize = 256;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type HttpClient = Client<Deadline, Empty<Bytes>>;
+
+/// Why an origin gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// No answer in time.
+    TimeOut,
+    /// No connection, or it broke.
+    Connection(String),
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Fault::TimeOut => f.write_str("no answer in time"),
+            Fault::Connection(cause) => f.write_str(cause),
+        }
+    }
+}
+
+struct Server {
+    name: String,
+    scheme: Scheme,
+    authority: Authority,
+    metrics: OriginMetrics,
+}
+
+/// The origins, and the way to them.
+pub struct Upstream {
+    servers: Vec<Server>,
+    origins: Origins,
+    /// Gives up early, for as long as another origin may be asked.
+    quick: HttpClient,
+    /// Has time.
+    patient: HttpClient,
+    limits: Config,
+}
+
+impl Upstream {
+    /// The origins of `config`.
+    ///
+    /// # Errors
+    /// If there is none, an address makes no sense, or certificates cannot be read.
+    pub fn new(config: &Config, metrics: &Metrics) -> Result<Self, Error> {
+        let servers: Vec<Server> = config.origins.iter().map(|text| server(text, metrics)).collect::<Result<_, _>>()?;
+        if servers.is_empty() {
+            return Err(Error::NoOrigin);
+        }
+        for server in &servers {
+            server.metrics.healthy.set(1.0);
+        }
+        let tls = tls(config.origin_ca.as_deref())?;
+        Ok(Upstream {
+            origins: Origins::new(servers.len()),
+            servers,
+            quick: client(tls.clone(), config.connect_timeout),
+            patient: client(tls, config.last_timeout),
+            limits: config.clone(),
+        })
+    }
+
+    /// Whom to ask, in this order. Those that failed are probed in the background once their pause is over.
+    pub fn order(self: &std::sync::Arc<Self>) -> Vec<usize> {
+        for index in self.origins.to_probe_at(clock::now()) {
+            let upstream = std::sync::Arc::clone(self);
+            tokio::spawn(async move {
+                let limit = upstream.limits.last_timeout;
+                match upstream.send(index, "/healthz", &HeaderMap::new(), true, limit).await {
+                    Ok(_) => upstream.succeeded(index),
+                    Err(fault) => upstream.failed(index, &fault.to_string()),
+                }
+            });
+        }
+        self.origins.order()
+    }
+
+    /// Asks one origin. Returns when the head is here.
+    pub async fn send(
+        &self,
+        index: usize,
+        target: &str,
+        headers: &HeaderMap,
+        patient: bool,
+        limit: Duration,
+    ) -> Result<Response<Incoming>, Fault> {
+        let Some(server) = self.servers.get(index) else { return Err(Fault::Connection("no such origin".to_owned())) };
+        let uri = Uri::builder()
+            .scheme(server.scheme.clone())
+            .authority(server.authority.clone())
+            .path_and_query(target)
+            .build()
+            .map_err(|error| Fault::Connection(error.to_string()))?;
+        let mut request = Request::new(Empty::new());
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers.clone();
+        let client = if patient { &self.patient } else { &self.quick };
+        let sent = clock::now();
+        server.metrics.requests.increment();
+        let answer = tokio::time::timeout(limit, client.request(request)).await;
+        server.metrics.seconds.observe(clock::now().since(sent));
+        match answer {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(Fault::Connection(chain(&error))),
+            Err(_) => Err(Fault::TimeOut),
+        }
+    }
+
+    /// An origin answered as it should.
+    pub fn succeeded(&self, index: usize) {
+        if self.origins.succeeded(index)
+            && let Some(server) = self.servers.get(index)
+        {
+            server.metrics.healthy.set(1.0);
+            tracing::info!(origin = %server.name, "the origin answers again");
+        }
+    }
+
+    /// An origin did not.
+    pub fn failed(&self, index: usize, cause: &str) {
+        let Some(server) = self.servers.get(index) else { return };
+        server.metrics.failures.increment();
+        if self.origins.failed_at(index, cause, clock::now()) {
+            server.metrics.healthy.set(0.0);
+            tracing::warn!(origin = %server.name, cause, "the origin fails; the others are asked until it is back");
+        }
+    }
+
+    /// Counts bytes of an origin.
+    pub fn received(&self, index: usize, bytes: usize) {
+        if let Some(server) = self.servers.get(index) {
+            server.metrics.bytes.add(bytes as u64);
+        }
+    }
+
+    /// The origins' names, and what is known of each.
+    pub fn health(&self) -> Vec<(String, Health)> {
+        self.servers.iter().map(|server| server.name.clone()).zip(self.origins.health()).collect()
+    }
+}
+
+/// The headers of every request upstream. `before` is the request's own `CDN-Loop`.
+pub fn request_headers(id: &str, before: Option<&HeaderValue>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.insert(header::VIA, HeaderValue::from_static("1.1 millstream"));
+    headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("millstream/", env!("CARGO_PKG_VERSION"))));
+    let before = before.and_then(|value| value.to_str().ok());
+    let way = before.map_or_else(|| id.to_owned(), |before| format!("{before}, {id}"));
+    if let Ok(way) = HeaderValue::from_str(&way) {
+        headers.insert(CDN_LOOP, way);
+    }
+    headers
+}
+
+fn server(text: &str, metrics: &Metrics) -> Result<Server, Error> {
+    let wrong = |why: &str| Error::Origin { origin: text.to_owned(), why: why.to_owned() };
+    let uri: Uri = text.parse().map_err(|_| wrong("it is no URL"))?;
+    let scheme = uri.scheme().cloned().ok_or_else(|| wrong("it begins neither with http:// nor https://"))?;
+    if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
+        return Err(wrong("it begins neither with http:// nor https://"));
+    }
+    let authority = uri.authority().cloned().ok_or_else(|| wrong("it names no host"))?;
+    if authority.as_str().contains('@') {
+        return Err(wrong("it holds a user name"));
+    }
+    if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+        return Err(wrong("it has a path; give scheme, host and port only"));
+    }
+    let name = format!("{scheme}://{authority}");
+    Ok(Server { metrics: metrics.edge_origin(&name), name, scheme, authority })
+}
+
+fn tls(extra: Option<&Path>) -> Result<rustls::ClientConfig, Error> {
+    let mut roots = rustls::RootCertStore::empty();
+    // A system without certificates has none to trust; https origins then need `origin_ca`.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(path) = extra {
+        let wrong = |why: String| Error::Certificates { path: path.to_owned(), why };
+        let certificates = CertificateDer::pem_file_iter(path).map_err(|e| wrong(e.to_string()))?;
+        for certificate in certificates {
+            let certificate = certificate.map_err(|e| wrong(e.to_string()))?;
+            roots.add(certificate).map_err(|e| wrong(e.to_string()))?;
+        }
+    }
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.map_err(|e| Error::Tls(e.to_string()))?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn client(tls: rustls::ClientConfig, connect: Duration) -> HttpClient {
+    let mut http = HttpConnector::new();
+    http.enforce_http(false);
+    http.set_nodelay(true);
+    // An origin that is gone without a word is found out while a reload is held.
+    http.set_keepalive(Some(Duration::from_secs(2)));
+    http.set_keepalive_interval(Some(Duration::from_secs(1)));
+    http.set_keepalive_retries(Some(2));
+    let connector =
+        HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_all_versions().wrap_connector(http);
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .timer(TokioTimer::new())
+        .pool_idle_timeout(Duration::from_secs(15))
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        .http2_keep_alive_interval(Some(Duration::from_secs(2)))
+        .http2_keep_alive_timeout(Duration::from_secs(2))
+        .build(Deadline { inner: connector, limit: connect })
+}
+
+/// Ends an attempt to connect, TLS included, that takes too long.
+#[derive(Clone)]
+struct Deadline {
+    inner: HttpsConnector<HttpConnector>,
+    limit: Duration,
+}
+
+impl tower::Service<Uri> for Deadline {
+    type Response = <HttpsConnector<HttpConnector> as tower::Service<Uri>>::Response;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        tower::Service::poll_ready(&mut self.inner, cx)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connecting = tower::Service::call(&mut self.inner, uri);
+        let limit = self.limit;
+        Box::pin(async move {
+            match tokio::time::timeout(limit, connecting).await {
+                Ok(connected) => connected,
+                Err(_) => Err("no connection in time".into()),
+            }
+        })
+    }
+}
+
+/// An error and its causes in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
