@@ -127,6 +127,11 @@ impl Server {
         out
     }
 
+    /// Other channels from the next start on.
+    pub fn set_channels(&mut self, channels: &[Channel]) {
+        self.channels = channels.to_vec();
+    }
+
     /// Absolute URL of a path.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.http)

@@ -183,6 +183,9 @@ impl Registry {
         let _one_change = self.changing.lock().await;
         let channel = self.found(name)?;
         channel.check_fault()?;
+        if channel.config.enabled == enabled {
+            return Ok(channel);
+        }
         let config = ChannelConfig { enabled, ..channel.config.clone() };
         let changed = match channel.managed_by {
             ManagedBy::Api => self.store(&channel, config, channel.hashes.clone()).await?,

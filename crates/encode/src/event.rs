@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use millstream_encode_wire::message::WorkerStats;
+use millstream_encode_wire::message::{Ladder, WorkerStats};
 use millstream_media::track::{RenditionName, Track};
 use millstream_media::unit::Sample;
 
@@ -55,6 +55,22 @@ pub enum EncoderEvent {
     Restarted {
         /// Why.
         reason: String,
+    },
+    /// No worker can work: so many starts in a row made nothing. It is tried on, and this is said again after as many
+    /// fruitless starts more.
+    Unable {
+        /// Why the last one ended.
+        reason: String,
+        /// Starts in a row that made nothing.
+        starts: u32,
+    },
+    /// The ladder that was asked for last follows the one before it. Said in the order in which changes are made, also
+    /// with [`EncoderEvent::Overloaded`].
+    LadderPlanned {
+        /// The ladder.
+        ladder: Ladder,
+        /// First segment that is to be made with it.
+        at_segment: u64,
     },
     /// The machine does not keep up: a rendition is given up.
     Overloaded {

@@ -49,6 +49,8 @@ pub struct Config {
     pub calm: Duration,
     /// Deaths on the same GOP after which it is left out.
     pub deaths_per_gop: u32,
+    /// Starts in a row that made nothing, after which [`EncoderEvent::Unable`] says that no worker can work.
+    pub fruitless_starts: u32,
     /// Bounds of what is kept.
     pub history: history::Config,
     /// When to shed renditions.
@@ -69,6 +71,7 @@ impl Config {
             backoff: Duration::from_millis(250),
             calm: Duration::from_secs(30),
             deaths_per_gop: 2,
+            fruitless_starts: 3,
             history: history::Config::default(),
             overload: overload::Config::default(),
         }
@@ -123,6 +126,8 @@ pub struct Supervisor {
     actions: VecDeque<Action>,
     ladder: Ladder,
     pending: Option<Pending>,
+    /// The newest ladder that was asked for while another was pending: one change is made after the other.
+    deferred: Option<(Ladder, u64)>,
     /// The next frame of each video rendition.
     next_frame: BTreeMap<RenditionName, FrameIndex>,
     next_audio: u64,
@@ -131,6 +136,8 @@ pub struct Supervisor {
     overload: Overload,
     newest: Option<UtcTime>,
     deaths: u32,
+    /// Starts in a row that made nothing.
+    fruitless: u32,
     restarts: u32,
     reason: Option<String>,
     gop_deaths: (Option<UtcTime>, u32),
@@ -155,12 +162,14 @@ impl Supervisor {
             actions: VecDeque::new(),
             ladder: config.ladder.clone(),
             pending: None,
+            deferred: None,
             next_frame: config.ladder.video.iter().map(|r| (r.name.clone(), config.first_frame)).collect(),
             next_audio: samples.div_ceil(AAC_FRAME_SAMPLES) * AAC_FRAME_SAMPLES,
             announced: BTreeMap::new(),
             overload: Overload::new(config.overload, now),
             newest: None,
             deaths: 0,
+            fruitless: 0,
             restarts: 0,
             reason: None,
             gop_deaths: (None, 0),
@@ -184,7 +193,8 @@ impl Supervisor {
             self.newest = self.newest.max(Some(times.pts));
         }
         let dropped = self.history.push(message, payload);
-        if dropped > 0 && now >= self.next_drop_warning {
+        // While workers die, input is dropped for want of one and not for want of speed.
+        if dropped > 0 && self.fruitless == 0 && now >= self.next_drop_warning {
             self.next_drop_warning = now + Duration::from_secs(5);
             let waiting = self.config.history.waiting.as_secs();
             self.events.push_back(EncoderEvent::Warning(format!(
@@ -200,11 +210,34 @@ impl Supervisor {
         self.history.push(ToWorker::Advance { until, slate }, Bytes::new());
     }
 
-    /// Makes another ladder from `at_segment` on, or from the next boundary the worker can still meet.
+    /// Makes another ladder from `at_segment` on, or from the next boundary the worker can still meet. A change that is
+    /// not yet in force, as after [`EncoderEvent::Overloaded`], is finished first. [`EncoderEvent::LadderPlanned`] says
+    /// from which segment on this one is made.
     pub fn reconfigure(&mut self, ladder: Ladder, at_segment: u64) {
-        let ended = self.pending.take().map(|p| p.ended).unwrap_or_default();
+        self.deferred = Some((ladder, at_segment));
+        self.plan_deferred();
+    }
+
+    /// Plans the ladder that was asked for, unless another change is under way.
+    fn plan_deferred(&mut self) {
+        if self.pending.is_some() {
+            return;
+        }
+        let Some((ladder, asked)) = self.deferred.take() else { return };
+        let at_segment = asked.max(self.reachable_segment());
+        self.events.push_back(EncoderEvent::LadderPlanned { ladder: ladder.clone(), at_segment });
+        self.change_to(ladder, at_segment);
+    }
+
+    fn change_to(&mut self, ladder: Ladder, at_segment: u64) {
         self.urgent.push_back((ToWorker::Reconfigure { ladder: ladder.clone(), at_segment }, Bytes::new()));
-        self.pending = (ladder != self.ladder).then_some(Pending { ladder, at_segment, ended });
+        self.pending = (ladder != self.ladder).then_some(Pending { ladder, at_segment, ended: Vec::new() });
+    }
+
+    /// The first segment that a change can surely begin with: the worker is some frames further than its output.
+    fn reachable_segment(&self) -> u64 {
+        let ahead = self.config.grid.nearest_frame(self.video_done() + Duration::from_secs(1));
+        self.config.grid.segment_of_frame(ahead) + 1
     }
 
     /// Encodes what is there and ends.
@@ -251,13 +284,22 @@ impl Supervisor {
         self.actions.push_back(Action::Kill);
         let gop = self.history.replay_start();
         self.gop_deaths = if self.gop_deaths.0 == gop { (gop, self.gop_deaths.1 + 1) } else { (gop, 1) };
+        self.fruitless += 1;
         let mut warning = format!("the encode worker ended: {reason}; starting it again");
+        let mut is_news = self.fruitless == 1;
         if self.gop_deaths.1 >= self.config.deaths_per_gop && self.history.has_given() {
             self.history.skip_given();
             self.gop_deaths = (None, 0);
             warning.push_str(" without the pictures it died on");
+            is_news = true;
         }
-        self.events.push_back(EncoderEvent::Warning(warning));
+        // Deaths in a row are told once, then counted.
+        if is_news {
+            self.events.push_back(EncoderEvent::Warning(warning));
+        }
+        if self.fruitless.is_multiple_of(self.config.fruitless_starts.max(1)) {
+            self.events.push_back(EncoderEvent::Unable { reason: reason.clone(), starts: self.fruitless });
+        }
         self.reason = Some(reason);
         if self.finishing && self.deaths >= MAX_DEATHS_AT_END {
             self.state = State::Over;
@@ -402,11 +444,9 @@ impl Supervisor {
         let mut ladder = self.ladder.clone();
         let shed = ladder.video.remove(0).name;
         let backlog = self.backlog();
-        // The worker is some frames further than its output: the boundary must lie a second ahead.
-        let ahead = self.config.grid.nearest_frame(self.video_done() + Duration::from_secs(1));
-        let segment = self.config.grid.segment_of_frame(ahead) + 1;
+        let segment = self.reachable_segment();
         self.events.push_back(EncoderEvent::Overloaded { shed, backlog, at_segment: segment });
-        self.reconfigure(ladder, segment);
+        self.change_to(ladder, segment);
     }
 }
 

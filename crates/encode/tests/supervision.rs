@@ -207,3 +207,89 @@ fn a_loss_is_bridged_across_a_death() {
     simulation.check();
     assert_eq!(simulation.count("360p"), 240);
 }
+
+#[test]
+fn deaths_in_a_row_are_told_once_then_counted_and_no_backlog_is_blamed_on_speed() {
+    let mut simulation = Simulation::new(ladder(&["360p"]));
+    simulation.works = false;
+    for tick in 0..40 {
+        // Half a second of contribution each, and each worker dies before it makes anything.
+        simulation.contribute(tick * 500, (tick + 1) * 500);
+        simulation.die("exit status: 1");
+    }
+    let unable: Vec<u32> = simulation
+        .events
+        .iter()
+        .filter_map(|e| if let EncoderEvent::Unable { starts, .. } = e { Some(*starts) } else { None })
+        .collect();
+    assert!(unable.len() >= 2 && unable.iter().enumerate().all(|(i, n)| *n == 3 * (i as u32 + 1)), "{unable:?}");
+    let told =
+        simulation.warnings().iter().filter(|w| w.contains("starting it again") && !w.contains("without")).count();
+    assert_eq!(told, 1, "{:?}", simulation.warnings());
+    assert!(simulation.warnings().iter().all(|w| !w.contains("behind")), "{:?}", simulation.warnings());
+    let before = simulation.events.len();
+    simulation.works = true;
+    simulation.run(secs(6));
+    simulation.contribute(20_000, 24_000);
+    assert!(simulation.count("360p") > 0, "it mends by itself");
+    simulation.die("exit status: 1");
+    simulation.run(Duration::from_millis(20));
+    let told = simulation.events[before..].iter();
+    assert_eq!(told.filter(|e| matches!(e, EncoderEvent::Warning(w) if w.contains("starting it again"))).count(), 1);
+}
+
+#[test]
+fn a_ladder_asked_for_while_a_rendition_is_shed_comes_after_it_and_costs_nothing() {
+    for asked_at in [0, 100, 500, 900, 1400] {
+        let mut simulation = Simulation::new(ladder(&["720p", "480p", "360p"]));
+        simulation.behaviour.pictures_per_second = 70;
+        let shed = |simulation: &Simulation| {
+            simulation.events.iter().find_map(|e| match e {
+                EncoderEvent::Overloaded { at_segment, .. } => Some(*at_segment),
+                _ => None,
+            })
+        };
+        let mut ms = 0;
+        while shed(&simulation).is_none() {
+            simulation.contribute(ms, ms + 100);
+            ms += 100;
+            assert!(ms < 60_000, "nothing was shed");
+        }
+        simulation.contribute(ms, ms + asked_at);
+        ms += asked_at;
+        let shed = shed(&simulation).unwrap();
+        simulation.behaviour.pictures_per_second = 1000;
+        // The owner does not know of the shed rendition yet, and names a segment of its own.
+        simulation.supervisor.reconfigure(ladder(&["720p", "360p"]), shed);
+        simulation.contribute(ms, ms + 12_000);
+        simulation.supervisor.finish();
+        simulation.run(secs(1));
+        let failed = simulation.events.iter().find(|e| matches!(e, EncoderEvent::RenditionFailed { .. }));
+        assert_eq!(failed, None, "{asked_at} ms after");
+        let planned = simulation.events.iter().find_map(|e| match e {
+            EncoderEvent::LadderPlanned { ladder, at_segment } => Some((ladder.video.len(), *at_segment)),
+            _ => None,
+        });
+        assert!(planned.is_some_and(|(n, at)| n == 2 && at > shed), "{planned:?} after {shed}");
+        let changes: Vec<(String, u64)> = simulation
+            .events
+            .iter()
+            .filter_map(|e| match e {
+                EncoderEvent::RenditionEnded { name, at_segment } => Some((format!("-{name}"), *at_segment)),
+                EncoderEvent::RenditionStarted { track, from_segment } if *from_segment >= shed => {
+                    Some((format!("+{}", track.name), *from_segment))
+                }
+                _ => None,
+            })
+            .collect();
+        let at = planned.unwrap().1;
+        assert_eq!(
+            changes,
+            [("-720p".into(), shed), ("-480p".into(), at), ("+720p".into(), at)],
+            "{asked_at} ms after"
+        );
+        let gap = simulation.samples["360p"].windows(2).find(|p| p[1].dts != p[0].dts + 1000);
+        assert!(gap.is_none());
+        assert_eq!(simulation.supervisor.ladder().video.len(), 2);
+    }
+}

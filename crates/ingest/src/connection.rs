@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use crate::flv::{Demuxer, Item, Metadata, Tag};
 use crate::listener::{Admission, Authorizer, Shared};
@@ -51,6 +51,8 @@ pub(crate) async fn run<A: Authorizer>(
         metadata: None,
         bad_metadata_told: false,
         admission: None,
+        refusal_told: false,
+        occupied: None,
         bytes_in: ByteCount::default(),
         out: BytesMut::new(),
     };
@@ -69,6 +71,10 @@ struct Connection<'a, A> {
     metadata: Option<Metadata>,
     bad_metadata_told: bool,
     admission: Option<Admission>,
+    /// The authorizer has said why it refused.
+    refusal_told: bool,
+    /// The channel that another one publishes to.
+    occupied: Option<String>,
     bytes_in: ByteCount,
     out: BytesMut,
 }
@@ -170,10 +176,14 @@ impl<A: Authorizer> Connection<'_, A> {
         let encoder = request.encoder.clone();
         let asked = self.shared.authorizer.authorize(request, self.peer);
         let admission = match timeout(self.shared.config.authorize_timeout, asked).await {
-            Ok(answer) => answer?,
+            Ok(answer) => {
+                self.refusal_told = answer.is_err();
+                answer?
+            }
             Err(_) => return Err(Refusal::Unavailable),
         };
         if !self.shared.claim(&admission.channel, self.id).await {
+            self.occupied = Some(admission.channel);
             return Err(Refusal::AlreadyPublishing);
         }
         let info = SourceInfo {
@@ -184,7 +194,8 @@ impl<A: Authorizer> Connection<'_, A> {
             bytes_in: self.bytes_in.clone(),
         };
         let encoder = info.encoder.as_deref().unwrap_or_default();
-        info!(connection = self.id.0, peer = %self.peer, channel = admission.channel, encoder, "rtmp: publishing");
+        // The channel's own line says that it began, as well as how it ended.
+        debug!(connection = self.id.0, peer = %self.peer, channel = admission.channel, encoder, "rtmp: publishing");
         self.admission = Some(admission);
         self.deliver(SourceEvent::Started(info)).await.map_err(|_| Refusal::Unavailable)
     }
@@ -200,7 +211,7 @@ impl<A: Authorizer> Connection<'_, A> {
                 Item::Unit(unit) => SourceEvent::Unit { unit, arrived },
                 Item::Problem(problem) => {
                     let channel = self.admission.as_ref().map_or("", |a| a.channel.as_str());
-                    warn!(connection = self.id.0, channel, %problem, "rtmp: trouble with the contribution");
+                    debug!(connection = self.id.0, channel, %problem, "rtmp: trouble with the contribution");
                     SourceEvent::Warning(SourceWarning::Media(problem))
                 }
             };
@@ -227,8 +238,11 @@ impl<A: Authorizer> Connection<'_, A> {
         } else {
             let bytes = self.bytes_in.get();
             match reason {
-                EndReason::Closed(CloseReason::Refused(_) | CloseReason::BadApp | CloseReason::Play) => {
-                    warn!(connection = self.id.0, peer = %self.peer, %reason, "rtmp: refused");
+                EndReason::Closed(CloseReason::Refused(_) | CloseReason::BadApp | CloseReason::Play)
+                    if !self.refusal_told =>
+                {
+                    let channel = self.occupied.as_deref();
+                    warn!(connection = self.id.0, channel, peer = %self.peer, %reason, "rtmp: refused");
                 }
                 _ => debug!(connection = self.id.0, peer = %self.peer, %reason, bytes, "rtmp: connection closed"),
             }
@@ -241,7 +255,7 @@ impl<A: Authorizer> Connection<'_, A> {
         let Some(admission) = self.admission.take() else { return };
         let (connection, channel) = (self.id.0, admission.channel.as_str());
         let (bytes, dropped_tags) = (self.bytes_in.get(), self.demuxer.dropped());
-        info!(connection, channel, %reason, bytes, dropped_tags, "rtmp: contribution ended");
+        debug!(connection, channel, %reason, bytes, dropped_tags, "rtmp: contribution ended");
         let message = SourceMessage { connection: self.id, event: SourceEvent::Ended(reason) };
         // An owner that has dropped its receiver knows already.
         if timeout(ENDED_TIMEOUT, admission.events.send(message)).await.is_err() {

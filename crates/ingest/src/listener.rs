@@ -20,6 +20,9 @@ use crate::source::{ConnectionId, EndReason, SourceMessage};
 /// How often a claimant looks whether the channel's holder lives: a few frames.
 const CLAIM_INTERVAL: Duration = Duration::from_millis(50);
 
+/// Least time between two log lines about connections that could not be accepted.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+
 /// Bounds of the listener.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -66,7 +69,7 @@ pub struct Admission {
 /// Decides who may publish.
 pub trait Authorizer: Send + Sync + 'static {
     /// Whether `request` from `peer` may publish, and where it goes. That the channel has no other publisher is
-    /// checked by the listener afterwards.
+    /// checked by the listener afterwards. A refusal is logged here, where its cause is known; the listener logs its own.
     fn authorize(
         &self,
         request: PublishRequest,
@@ -134,6 +137,7 @@ impl<A: Authorizer> Listener<A> {
     /// [`Config::drain_timeout`].
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let mut tasks = JoinSet::new();
+        let mut complaints = Complaints::default();
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
@@ -142,7 +146,14 @@ impl<A: Authorizer> Listener<A> {
                     Ok((stream, peer)) => self.start(stream, peer, &mut tasks),
                     Err(error) => {
                         // Out of descriptors, mostly: it passes when connections end.
-                        warn!(%error, "rtmp: cannot accept");
+                        if let Some(times) = complaints.another_at(self.shared.clock.mono()) {
+                            warn!(
+                                %error,
+                                times,
+                                "RTMP connections cannot be accepted; if files are short, raise the limit (ulimit -n) or \
+                                 lower limits.http_connections"
+                            );
+                        }
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
                 },
@@ -170,6 +181,25 @@ impl<A: Authorizer> Listener<A> {
             connection::run(&shared, id, stream, peer, end).await;
             drop(slot);
         });
+    }
+}
+
+/// What goes wrong many times is told every 10 s.
+#[derive(Debug, Default)]
+struct Complaints {
+    untold: u64,
+    told: Option<MonoTime>,
+}
+
+impl Complaints {
+    /// Once more; how often it happened since it was told last, if it is to be told now.
+    fn another_at(&mut self, now: MonoTime) -> Option<u64> {
+        self.untold += 1;
+        if self.told.is_some_and(|then| now.since(then) < COMPLAIN_EVERY) {
+            return None;
+        }
+        self.told = Some(now);
+        Some(std::mem::take(&mut self.untold))
     }
 }
 
@@ -243,5 +273,19 @@ impl<A> Shared<A> {
 impl<A> std::fmt::Debug for Shared<A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_that_cannot_be_accepted_are_told_of_every_10_s() {
+        let mut complaints = Complaints::default();
+        let told: Vec<(u64, u64)> = (0..300)
+            .filter_map(|n| Some((n, complaints.another_at(MonoTime(Duration::from_millis(n * 100)))?)))
+            .collect();
+        assert_eq!(told, [(0, 1), (100, 100), (200, 100)]);
     }
 }

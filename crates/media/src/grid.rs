@@ -71,12 +71,14 @@ pub type FrameIndex = u64;
 pub struct SegmentGrid {
     rate: FrameRate,
     frames_per_segment: u32,
+    /// Added to every number; 0 unless numbers of another length had run ahead.
+    offset: u64,
 }
 
 impl SegmentGrid {
     /// A grid of `frames_per_segment` frames at `rate`; `None` for zero frames.
     pub fn new(rate: FrameRate, frames_per_segment: u32) -> Option<Self> {
-        (frames_per_segment > 0).then_some(SegmentGrid { rate, frames_per_segment })
+        (frames_per_segment > 0).then_some(SegmentGrid { rate, frames_per_segment, offset: 0 })
     }
 
     /// The grid whose segments last `millis` at the nominal (integer) rate: 2000 ms is 60 frames at 30 and at
@@ -84,7 +86,19 @@ impl SegmentGrid {
     pub fn with_segment_millis(rate: FrameRate, millis: u32) -> Self {
         let nominal = (u64::from(rate.num) + u64::from(rate.den) / 2) / u64::from(rate.den);
         let frames = ((nominal * u64::from(millis) + 500) / 1000).clamp(1, u64::from(u32::MAX));
-        SegmentGrid { rate, frames_per_segment: frames as u32 }
+        SegmentGrid { rate, frames_per_segment: frames as u32, offset: 0 }
+    }
+
+    /// The same grid with `offset` added to every number. A channel whose segment length was raised counts on above the
+    /// numbers that it used before; boundaries stay where the clock has them.
+    #[must_use]
+    pub const fn with_offset(self, offset: u64) -> Self {
+        SegmentGrid { offset, ..self }
+    }
+
+    /// What is added to every number.
+    pub const fn offset(self) -> u64 {
+        self.offset
     }
 
     /// The frame rate.
@@ -133,12 +147,12 @@ impl SegmentGrid {
 
     /// Number of the segment that holds frame `k`: `floor(k/F) + 1` (STANDARDS 5.6, 5.11).
     pub const fn segment_of_frame(self, k: FrameIndex) -> u64 {
-        k / self.frames_per_segment as u64 + 1
+        (k / self.frames_per_segment as u64 + 1).saturating_add(self.offset)
     }
 
-    /// First frame of segment `n` (numbers start at 1).
+    /// First frame of segment `n` (numbers start at 1 above the offset).
     pub const fn first_frame(self, n: u64) -> FrameIndex {
-        n.saturating_sub(1) * self.frames_per_segment as u64
+        n.saturating_sub(self.offset.saturating_add(1)) * self.frames_per_segment as u64
     }
 
     /// Whether frame `k` begins a segment.
@@ -181,6 +195,20 @@ mod tests {
 
     fn rate(num: u32, den: u32) -> FrameRate {
         FrameRate::new(num, den).unwrap()
+    }
+
+    #[test]
+    fn an_offset_moves_numbers_and_no_boundary() {
+        let plain = SegmentGrid::with_segment_millis(rate(30_000, 1001), 4000);
+        let moved = plain.with_offset(123_456);
+        for k in (0..100_000).step_by(37) {
+            let n = plain.segment_of_frame(k);
+            assert_eq!(moved.segment_of_frame(k), n + 123_456);
+            assert_eq!(moved.first_frame(n + 123_456), plain.first_frame(n));
+            assert_eq!(moved.video_start(n + 123_456), plain.video_start(n));
+            let scale = Timescale::AUDIO_48K;
+            assert_eq!(moved.audio_start(n + 123_456, scale), plain.audio_start(n, scale));
+        }
     }
 
     #[test]

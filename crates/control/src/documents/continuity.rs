@@ -15,6 +15,10 @@ pub struct Continuity {
     pub discontinuity_sequence: u64,
     /// First free number of the passthrough counter, whose segments are not numbered by time.
     pub passthrough_next_sequence: u64,
+    /// Added to the numbers of the clock, since others had run ahead (decision 0011); 0 in the usual case.
+    pub number_offset: u64,
+    /// The list was open when this was written: after a start the contribution is awaited for a while.
+    pub on_air: bool,
     /// The family of the last frame rate: numbers of one family lie on one grid.
     pub frame_family: Option<FrameFamily>,
 }

@@ -61,6 +61,7 @@ impl Supervisor {
             return;
         }
         *next = frame + 1;
+        self.fruitless = 0;
         let grid = self.config.grid;
         let sample = Sample {
             dts: grid.frame_ticks(frame),
@@ -78,6 +79,7 @@ impl Supervisor {
             return;
         }
         self.next_audio = start + AAC_FRAME_SAMPLES;
+        self.fruitless = 0;
         let duration = AAC_FRAME_SAMPLES as u32;
         let sample = Sample { dts: start, composition_offset: 0, duration, key: true, data };
         self.events.push_back(EncoderEvent::Sample { rendition: name, sample });
@@ -170,9 +172,10 @@ impl Supervisor {
         self.settle_pending();
     }
 
-    /// Forgets the pending ladder once all of it is in force.
+    /// Forgets the pending ladder once all of it is in force, and turns to the next.
     fn settle_pending(&mut self) {
         self.pending.take_if(|p| p.ladder == self.ladder);
+        self.plan_deferred();
     }
 
     fn track(&self, name: &RenditionName, audio: bool, size: (u32, u32), record: Bytes) -> Result<Track, String> {

@@ -48,6 +48,13 @@ pub struct Abr {
     ladder: Ladder,
     /// Another ladder is to be made as soon as the change before it is.
     is_outdated: bool,
+    /// The encoder was asked for a ladder and has not said when it makes it.
+    is_asked: bool,
+    timing: Timing,
+    /// The list has begun: something was made.
+    has_begun: bool,
+    /// Why the worker cannot work.
+    unable: Option<String>,
     assembly: Assembly,
     handle: EncoderHandle,
     events: mpsc::Receiver<EncoderEvent>,
@@ -73,14 +80,18 @@ impl Abr {
     ) -> Result<Self, String> {
         let rate = output_rate(config, begin.frame_rate, publisher.continuity().frame_family);
         publisher.remember_family(family_of(rate));
-        let grid = config.grid(rate);
+        let kept = publisher.continuity().number_offset;
+        let grid = numbered(config.grid(rate), begin.first, publisher.first_free(), kept);
         let shape = begin.video.as_ref().map(shape_of);
         let wanted = config.ladder.clone().unwrap_or_default();
         let ladder = wanted.resolve(shape).map_err(|error| error.to_string())?;
-        let first_frame = first_frame(grid, begin.first, publisher.first_free())?;
+        let first_frame = first_frame(grid, begin.first, publisher.first_free());
         let first_segment = grid.segment_of_frame(first_frame);
+        let offset = grid.offset();
+        if publisher.remember_offset(offset) {
+            tracing::warn!(channel = %config.name, offset, first_segment, "segment numbers leave the clock's");
+        }
         let part_frames = part_frames(config, grid);
-        publisher.begin_session(Timing::epoch_locked(grid), false);
         let settings = EncoderConfig {
             worker: surroundings.worker.clone(),
             memory_mib: WORKER_MEMORY_MIB,
@@ -97,13 +108,16 @@ impl Abr {
             ..loss::Config::default()
         };
         let (video, audio) = (video_names(&ladder), audio_names(&ladder));
-        let renditions: Vec<&str> = video.iter().chain(&audio).map(RenditionName::as_str).collect();
-        tracing::info!(channel = %config.name, frame_rate = rate.as_f64(), first_segment, ?renditions, "encoding begins");
+        tracing::debug!(channel = %config.name, frame_rate = rate.as_f64(), first_segment, "encoding begins");
         let mut abr = Abr {
             grid,
             shape,
             wanted,
             is_outdated: false,
+            is_asked: false,
+            timing: timing(config, grid),
+            has_begun: false,
+            unable: None,
             assembly: Assembly::new(grid, part_frames, first_segment, video, audio),
             ladder,
             handle,
@@ -145,6 +159,28 @@ impl Abr {
     /// Whether the session began without pictures, so that it can show none.
     pub const fn is_sound_only(&self) -> bool {
         self.shape.is_none()
+    }
+
+    /// What an operator should know of the session's numbers.
+    pub fn note_on_numbers(&self) -> Option<String> {
+        let offset = self.grid.offset();
+        (offset > 0).then(|| {
+            format!(
+                "segment numbers are {offset} above those of the clock, so that none falls after the segment length, the \
+                 frame rate or the mode was changed (or the clock was set back); a second server of this channel has other \
+                 numbers, and a new channel has the clock's"
+            )
+        })
+    }
+
+    /// Whether anything was made.
+    pub const fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    /// Why no worker can work, if none can: cause and mend.
+    pub fn unable(&self) -> Option<&str> {
+        self.unable.as_deref()
     }
 
     /// Whether no rendition of the picture can be made.
@@ -201,8 +237,22 @@ impl Abr {
             EncoderEvent::Restarted { reason } => {
                 metrics.worker_restarts.increment();
                 self.counted = millstream_encode_wire::message::WorkerStats::default();
-                warning = Some(format!("the encode worker was restarted: {reason}"));
+                // That it ended was said.
+                tracing::debug!(reason, "the encode worker was restarted");
                 Ok(())
+            }
+            EncoderEvent::Unable { reason, starts } => {
+                self.unable = Some(format!(
+                    "the encode worker cannot work ({starts} starts in a row made nothing): {reason}; install \
+                     millstream-encoder beside millstream, or set encode.worker; the channel goes on air by itself once \
+                     it works"
+                ));
+                Ok(())
+            }
+            EncoderEvent::LadderPlanned { ladder, at_segment } => {
+                (self.is_asked, self.shed) = (false, 0);
+                metrics.shed_renditions.set(0.0);
+                self.expect(ladder, at_segment)
             }
             EncoderEvent::Overloaded { shed, backlog, at_segment } => {
                 self.shed += 1;
@@ -226,6 +276,10 @@ impl Abr {
 
     async fn publish(&mut self, publisher: &mut Publisher) {
         while let Some(output) = self.assembly.poll() {
+            // Not before: a list that is still shown is not taken away by a worker that makes nothing.
+            if !std::mem::replace(&mut self.has_begun, true) {
+                publisher.begin_session(self.timing, false);
+            }
             publisher.apply(output, false).await;
         }
     }
@@ -266,7 +320,7 @@ impl Abr {
     /// # Errors
     /// Why the ladder cannot be made; the present one goes on.
     pub async fn follow_ladder(&mut self) -> Result<Option<u64>, String> {
-        if !self.is_outdated || self.assembly.is_changing() {
+        if !self.is_outdated || self.is_asked || self.assembly.is_changing() {
             return Ok(None);
         }
         self.is_outdated = false;
@@ -275,9 +329,9 @@ impl Abr {
             return Ok(None);
         }
         let at_segment = self.newest_segment + CHANGE_AHEAD;
-        self.handle.reconfigure(ladder.clone(), at_segment).await.map_err(|error| error.to_string())?;
-        self.expect(ladder, at_segment).map_err(|error| chain(&error))?;
-        self.shed = 0;
+        // The encoder says in its events from when on, after whatever it changes by itself.
+        self.handle.reconfigure(ladder, at_segment).await.map_err(|error| error.to_string())?;
+        self.is_asked = true;
         Ok(Some(at_segment))
     }
 
@@ -326,6 +380,21 @@ impl Abr {
         metrics.shed_renditions.set(0.0);
     }
 
+    /// Ends without waiting for a worker that cannot work: what is made is published.
+    pub async fn abandon(self, publisher: &mut Publisher) {
+        let Abr { handle, events, mut assembly, has_begun, .. } = self;
+        drop((handle, events));
+        if !has_begun {
+            return;
+        }
+        if let Err(error) = assembly.finish() {
+            tracing::debug!(error = %chain(&error), "the last segments could not be closed");
+        }
+        while let Some(output) = assembly.poll() {
+            publisher.apply(output, false).await;
+        }
+    }
+
     fn count(&mut self, stats: &millstream_encode::event::EncoderStats, metrics: &ChannelMetrics) {
         let (now, before) = (stats.worker, self.counted);
         metrics.decoded_frames.add(now.decoded.saturating_sub(before.decoded));
@@ -343,18 +412,21 @@ impl Abr {
     }
 }
 
+/// The grid with the offset that its numbers need, so that none falls: none if the clock's own numbers were never used,
+/// else the one that the channel has, else a new one (decision 0011).
+fn numbered(grid: SegmentGrid, first: UtcTime, first_free: u64, kept: u64) -> SegmentGrid {
+    let natural = grid.nearest_frame(first);
+    let fits = |grid: &SegmentGrid| {
+        let wait = grid.frame_time(grid.first_frame(first_free)).since(grid.frame_time(natural));
+        wait <= MAX_WAIT_FOR_NUMBER
+    };
+    let new = first_free.saturating_sub(grid.segment_of_frame(natural));
+    [grid, grid.with_offset(kept)].into_iter().find(fits).unwrap_or_else(|| grid.with_offset(new))
+}
+
 /// The session's first frame: that of the contribution, but not of a segment that was published before.
-fn first_frame(grid: SegmentGrid, first: UtcTime, first_free: u64) -> Result<FrameIndex, String> {
-    let (natural, free) = (grid.nearest_frame(first), grid.first_frame(first_free));
-    let wait = grid.frame_time(free).since(grid.frame_time(natural));
-    if wait > MAX_WAIT_FOR_NUMBER {
-        return Err(format!(
-            "segment {first_free} is the first whose number was never used, and it begins only in {} s: the segment length, \
-             the frame rate or the mode was changed, or the clock was set back. Undo that, or make a new channel",
-            wait.as_secs()
-        ));
-    }
-    Ok(natural.max(free))
+fn first_frame(grid: SegmentGrid, first: UtcTime, first_free: u64) -> FrameIndex {
+    grid.nearest_frame(first).max(grid.first_frame(first_free))
 }
 
 fn video_names(ladder: &Ladder) -> Vec<RenditionName> {
@@ -393,6 +465,12 @@ const fn family_of(rate: FrameRate) -> FrameFamily {
 }
 
 /// Video frames in a part; a whole segment without low latency.
+/// Parts are listed if low latency is wanted.
+fn timing(config: &ChannelConfig, grid: SegmentGrid) -> Timing {
+    let timing = Timing::epoch_locked(grid);
+    if config.low_latency { timing.with_part_frames(part_frames(config, grid)) } else { timing }
+}
+
 fn part_frames(config: &ChannelConfig, grid: SegmentGrid) -> u32 {
     if !config.low_latency {
         return grid.frames_per_segment();
@@ -407,18 +485,40 @@ mod tests {
 
     /// STANDARDS 5.6; a number is never used twice, and a session never waits for long to keep that.
     #[test]
-    fn a_session_begins_above_what_was_published_or_says_why_it_cannot() {
+    fn a_session_begins_above_what_was_published() {
         let rate = FrameRate::new(25, 1).unwrap();
         let grid = SegmentGrid::with_segment_millis(rate, 2000);
         let now = UtcTime::from_millis(1_795_365_013_480);
         let here = grid.segment_of_frame(grid.nearest_frame(now));
         // Never published, or the segment that was being made when the server was killed: in its middle.
         for free in [1, here] {
-            assert_eq!(first_frame(grid, now, free), Ok(grid.nearest_frame(now)), "{free}");
+            assert_eq!(numbered(grid, now, free, 0), grid);
+            assert_eq!(first_frame(grid, now, free), grid.nearest_frame(now), "{free}");
         }
-        assert_eq!(first_frame(grid, now, here + 1), Ok(grid.first_frame(here + 1)));
-        // Twice the segment length: half the numbers.
-        let longer = SegmentGrid::with_segment_millis(rate, 4000);
-        assert!(first_frame(longer, now, here + 1).is_err_and(|cause| cause.contains("segment length")));
+        assert_eq!(first_frame(numbered(grid, now, here + 1, 0), now, here + 1), grid.first_frame(here + 1));
+    }
+
+    /// Decision 0011: whatever is changed, numbers rise, boundaries stay on the clock, and nobody waits.
+    #[test]
+    fn numbers_rise_through_any_change_of_the_segment_length() {
+        let rate = FrameRate::new(25, 1).unwrap();
+        let (mut free, mut kept) = (1, 0);
+        let mut now = UtcTime::from_millis(1_795_365_013_480);
+        for (millis, ahead) in [(2000, 0), (4000, 0), (4000, 0), (6000, 50), (1000, 0), (10_000, 0), (2000, 7_000)] {
+            let plain = SegmentGrid::with_segment_millis(rate, millis);
+            let grid = numbered(plain, now, free, kept);
+            let first = first_frame(grid, now, free);
+            let segment = grid.segment_of_frame(first);
+            assert!(segment >= free, "{millis} ms: {segment} is below {free}");
+            assert!(grid.frame_time(first).since(now) <= MAX_WAIT_FOR_NUMBER, "{millis} ms");
+            assert_eq!(grid.is_boundary(plain.first_frame(9)), plain.is_boundary(plain.first_frame(9)));
+            if plain.segment_of_frame(plain.nearest_frame(now)) >= free {
+                assert_eq!(grid.offset(), 0, "{millis} ms: the clock's numbers are free");
+            }
+            // A minute on air; a passthrough counter may run ahead of the clock.
+            kept = grid.offset();
+            now = now + Duration::from_secs(60);
+            free = grid.segment_of_frame(grid.nearest_frame(now)) + 1 + ahead;
+        }
     }
 }

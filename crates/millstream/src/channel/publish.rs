@@ -76,6 +76,12 @@ impl Publisher {
         self.continuity.frame_family = Some(family);
     }
 
+    /// Notes what is added to the clock's numbers with the next write. Whether an offset is another one than before.
+    pub fn remember_offset(&mut self, offset: u64) -> bool {
+        let before = std::mem::replace(&mut self.continuity.number_offset, offset);
+        offset > 0 && offset != before
+    }
+
     /// The tracks of the newest period.
     pub fn tracks(&self) -> impl Iterator<Item = &Track> {
         self.tracks.iter().map(|(track, _)| track)
@@ -141,6 +147,7 @@ impl Publisher {
         // On the disk before the first byte of this number can be fetched: no number is ever used twice.
         if end.segment > self.continuity.last_segment {
             self.continuity.last_segment = end.segment;
+            self.continuity.on_air = true;
             if self.passthrough {
                 self.continuity.passthrough_next_sequence = end.segment + 1;
             }
@@ -187,6 +194,7 @@ impl Publisher {
     pub async fn end_session(&mut self) {
         let now = self.clock.mono();
         self.origin.with_window(|window| window.end(now));
+        self.continuity.on_air = false;
         self.save().await;
     }
 

@@ -7,7 +7,7 @@ use millstream_control::channel::ChannelConfig;
 use millstream_control::status::{InputStatus, LatencyStatus, NewestSegment, RenditionStatus, State, StatusHandle};
 use millstream_ingest::source::SourceInfo;
 use millstream_media::codec::{AudioConfig, VideoConfig};
-use millstream_media::time::{Clock, MonoTime};
+use millstream_media::time::{Clock, MonoTime, UtcTime};
 use millstream_media::track::{Track, TrackMedia};
 use millstream_origin::channel::{ChannelOrigin, PublicStatus};
 use millstream_telemetry::ChannelMetrics;
@@ -23,12 +23,13 @@ pub struct Input {
     pub audio: Option<AudioConfig>,
     /// Frames per second as the encoder declares them.
     pub declared_frame_rate: Option<f64>,
-    /// Pictures since the last report.
-    pub pictures: u64,
     /// Pictures since the connection began.
     pub pictures_ever: u64,
     /// How far the newest unit's media time lay behind its arrival, in nanoseconds.
     pub behind: Option<i64>,
+    /// Pictures since the last report, and the decode times of the last one before it and of the newest.
+    pictures: u64,
+    span: Option<(UtcTime, UtcTime)>,
     last_bytes: u64,
     last_report: MonoTime,
     bit_rate: Option<u64>,
@@ -39,6 +40,27 @@ impl Input {
     /// Another contribution begins.
     pub fn begin(&mut self, info: SourceInfo, now: MonoTime) {
         *self = Input { info: Some(info), last_report: now, ..Input::default() };
+    }
+
+    /// A picture has come.
+    pub fn picture(&mut self, dts: UtcTime) {
+        self.pictures_ever += 1;
+        match &mut self.span {
+            Some((_, newest)) => {
+                *newest = (*newest).max(dts);
+                self.pictures += 1;
+            }
+            // The first one only begins the span that is counted over.
+            None => self.span = Some((dts, dts)),
+        }
+    }
+
+    /// Pictures in each second of media time: a backlog that comes in one burst is no faster picture.
+    fn pictures_per_second(&self) -> f64 {
+        match self.span {
+            Some((from, to)) if to > from => self.pictures as f64 / to.since(from).as_secs_f64(),
+            _ => 0.0,
+        }
     }
 
     /// Measures rates over the time since the last report.
@@ -55,7 +77,8 @@ impl Input {
         let bytes = info.bytes_in.get();
         let new_bytes = bytes.saturating_sub(self.last_bytes);
         self.bit_rate = Some((new_bytes as f64 * 8.0 / seconds) as u64);
-        self.frame_rate = Some(self.pictures as f64 / seconds);
+        self.frame_rate = Some(self.pictures_per_second());
+        self.span = self.span.map(|(_, newest)| (newest, newest));
         metrics.ingest_bytes.add(new_bytes);
         (self.last_bytes, self.last_report, self.pictures) = (bytes, now, 0);
         metrics.ingest_bit_rate.set(self.bit_rate.unwrap_or(0) as f64);
@@ -149,7 +172,11 @@ impl Reporter {
                 tracks.iter().map(|track| window.rates(&track.name).map(|rates| rates.average)).collect();
             (window.newest(), window.statistics().held_bytes, rates)
         });
-        let viewers = self.origin.viewers.count_at(mono) as u64;
+        // Who only asks whether the channel is on air yet watches nothing.
+        let viewers = match self.state() {
+            State::Live | State::InputLoss | State::Draining => self.origin.viewers.count_at(mono) as u64,
+            State::Offline | State::Starting | State::Error => 0,
+        };
         self.metrics.viewers.set(viewers as f64);
         self.metrics.window_bytes.set(held as f64);
         let renditions = tracks.iter().zip(rates).map(|(track, rate)| rendition(track, rate)).collect();
@@ -191,5 +218,27 @@ fn rendition(track: &Track, measured: Option<u64>) -> RenditionStatus {
         frame_rate: frame_rate.map(|rate| (rate.as_f64() * 1000.0).round() / 1000.0),
         target_bit_rate: Some(track.bit_rate),
         measured_bit_rate: measured.and_then(|rate| u32::try_from(rate).ok()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backlog_in_one_burst_has_the_frame_rate_of_its_pictures() {
+        let mut input = Input::default();
+        // Three seconds of 25 pictures come at once.
+        for n in 0..76 {
+            input.picture(UtcTime::from_millis(n * 40));
+        }
+        assert!((input.pictures_per_second() - 25.0).abs() < 0.01, "{}", input.pictures_per_second());
+        input.span = input.span.map(|(_, newest)| (newest, newest));
+        input.pictures = 0;
+        assert_eq!(input.pictures_per_second(), 0.0, "nothing came since");
+        for n in 76..101 {
+            input.picture(UtcTime::from_millis(n * 40));
+        }
+        assert!((input.pictures_per_second() - 25.0).abs() < 0.01);
     }
 }

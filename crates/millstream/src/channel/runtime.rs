@@ -272,12 +272,19 @@ impl Authorizer for Gate {
                     registry::Refusal::UnknownApp | registry::Refusal::UnknownKey => (Refusal::BadKey, "key"),
                 };
                 self.metrics.ingest_refused("rtmp", reason).increment();
-                tracing::warn!(%peer, reason = %refusal, "publisher refused");
+                let channel = match &refusal {
+                    registry::Refusal::Disabled { channel } => Some(channel.as_str()),
+                    registry::Refusal::UnknownApp | registry::Refusal::UnknownKey => None,
+                };
+                tracing::warn!(channel, %peer, reason = %refusal, "publisher refused");
                 return Err(answer);
             }
         };
         let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
-        let events = routes.get(channel.as_str()).cloned().ok_or(Refusal::Unavailable)?;
+        let Some(events) = routes.get(channel.as_str()).cloned() else {
+            tracing::warn!(%channel, %peer, reason = "the channel is starting or ending", "publisher refused");
+            return Err(Refusal::Unavailable);
+        };
         Ok(Admission { channel: channel.as_str().to_owned(), events })
     }
 }

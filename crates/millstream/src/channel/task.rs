@@ -1,15 +1,19 @@
-//! The task of one channel: who publishes, which session runs, when it begins and ends.
+//! The task of one channel: which session runs, when it begins and ends.
+//!
+//! - [`contribution`]: what the contribution's connection says, and to whom it goes.
+
+mod contribution;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_control::channel::{ChannelConfig, ClockSource, Mode};
+use millstream_control::channel::{ChannelConfig, ClockSource};
 use millstream_control::registry::Channel;
-use millstream_control::status::{MAX_WARNINGS, State};
-use millstream_ingest::contribution::{ContributionEvent, Mapper};
-use millstream_ingest::source::{EndReason, SourceEvent, SourceInfo, SourceMessage};
-use millstream_ingest::timeline::{self, TimelineEvent};
-use millstream_media::time::{MonoTime, UtcTime};
+use millstream_control::status::State;
+use millstream_ingest::contribution::Mapper;
+use millstream_ingest::source::SourceMessage;
+use millstream_ingest::timeline;
+use millstream_media::time::MonoTime;
 use millstream_media::unit::Contribution;
 use millstream_origin::channel::ChannelOrigin;
 use millstream_telemetry::ChannelMetrics;
@@ -38,6 +42,9 @@ const MAX_AHEAD: Duration = Duration::from_secs(5);
 const INTAKE_PATIENCE: Duration = Duration::from_secs(10);
 /// The same for one that is encoded or packaged already: a passthrough source may have one key frame in 20 s.
 const FIRST_SEGMENT_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Longest wait before another session is tried for want of a worker that works; the first is 1 s.
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(15);
 
 /// What the runtime asks of a channel's task.
 #[derive(Debug)]
@@ -77,6 +84,31 @@ pub struct Task {
     ladder_warnings: Vec<String>,
     /// The source is not read before this.
     paused_until: Option<MonoTime>,
+    /// No worker can work: when it is tried again.
+    retry: Option<Retry>,
+    /// The server ended while the channel was on air: until when viewers are told to wait for it.
+    awaited_until: Option<MonoTime>,
+}
+
+/// Sessions that failed for want of a worker.
+#[derive(Clone, Copy, Debug)]
+struct Retry {
+    at: MonoTime,
+    failures: u32,
+}
+
+impl Retry {
+    /// After one more failure.
+    fn after(before: Option<Retry>, now: MonoTime) -> Self {
+        let failures = before.map_or(0, |retry| retry.failures).saturating_add(1);
+        let delay = Duration::from_secs(1).saturating_mul(1 << (failures - 1).min(10)).min(MAX_RETRY_DELAY);
+        Retry { at: now + delay, failures }
+    }
+
+    /// Whether this failure is told in the log: the first, the second, the fourth, the eighth…
+    const fn is_told(self) -> bool {
+        self.failures.is_power_of_two()
+    }
 }
 
 impl Task {
@@ -91,8 +123,13 @@ impl Task {
         let publisher =
             Publisher::open(config.name.clone(), origin, registry, Arc::clone(&clock), surroundings.metrics.clone())
                 .await;
-        reporter.enter(State::Offline, None);
+        // Viewers who came back to a server that was away wait for the broadcaster as they would have without.
+        let awaited = publisher.continuity().on_air;
+        reporter.enter(if awaited { State::InputLoss } else { State::Offline }, None);
+        let patience = Duration::from_millis(config.reconnect_seconds.millis().into());
         Task {
+            awaited_until: awaited.then(|| clock.mono() + patience),
+            retry: None,
             mapper: new_mapper(&config),
             last_media: clock.mono(),
             loss_counted: clock.mono(),
@@ -140,6 +177,9 @@ impl Task {
         };
         drop(source);
         self.end_session(!shutdown).await;
+        if !shutdown && self.publisher.continuity().on_air {
+            self.publisher.end_session().await;
+        }
         self.input = Input::default();
         self.report();
     }
@@ -178,6 +218,7 @@ impl Task {
         if let Session::Abr(_) = &self.session {
             self.follow_ladder().await;
         } else if may_be_mended && matches!(self.session, Session::Off) && self.reporter.state() == State::Error {
+            self.retry = None;
             self.reporter.clear_warnings();
             self.reporter.enter(State::Offline, None);
         }
@@ -205,68 +246,13 @@ impl Task {
         matches!(self.session, Session::Abr(_) | Session::Passthrough(_))
     }
 
-    async fn on_source(&mut self, message: SourceMessage) {
-        if matches!(message.event, SourceEvent::Started(_)) && matches!(self.session, Session::Off) {
-            self.mapper = new_mapper(&self.config);
-        }
-        let mut events = Vec::new();
-        self.mapper.push(message, &mut events);
-        for event in events {
-            self.on_contribution(event).await;
-        }
-    }
-
-    async fn on_contribution(&mut self, event: ContributionEvent) {
-        match event {
-            ContributionEvent::Started(info) => self.on_started(info),
-            ContributionEvent::Item { item, arrived, late } => self.on_item(item, arrived, late).await,
-            ContributionEvent::Timeline(event) => self.on_timeline(event),
-            ContributionEvent::Metadata(metadata) => {
-                self.input.declared_frame_rate = metadata.frame_rate;
-                match &mut self.session {
-                    Session::Intake(intake) => intake.declare_frame_rate(metadata.frame_rate),
-                    Session::Passthrough(session) => session.declare_frame_rate(metadata.frame_rate),
-                    Session::Off | Session::Abr(_) => {}
-                }
-            }
-            ContributionEvent::Warning(warning) => {
-                tracing::warn!(channel = %self.config.name, %warning, "contribution");
-                self.warn_of_source(warning.to_string());
-            }
-            ContributionEvent::Ended(reason) => self.on_ended(&reason),
-        }
-    }
-
-    /// A warning that ends with the contribution's connection.
-    fn warn_of_source(&mut self, warning: String) {
-        if !self.source_warnings.contains(&warning) && self.source_warnings.len() < MAX_WARNINGS {
-            self.source_warnings.push(warning.clone());
-        }
-        self.reporter.warn(warning);
-    }
-
-    fn on_started(&mut self, info: SourceInfo) {
-        let now = self.surroundings.clock.mono();
-        tracing::info!(channel = %self.config.name, remote = %info.remote, encoder = info.encoder.as_deref().unwrap_or("unknown"), "contribution started");
-        self.input.begin(info, now);
-        self.reporter.withdraw(&std::mem::take(&mut self.source_warnings));
-        match &mut self.session {
-            Session::Abr(_) => self.metrics.ingest_reconnects.increment(),
-            Session::Passthrough(session) => {
-                self.metrics.ingest_reconnects.increment();
-                session.interrupted();
-            }
-            Session::Off | Session::Intake(_) => {
-                self.reporter.clear_warnings();
-                self.last_media = now;
-                self.take_in();
-            }
-        }
-    }
-
     /// Begins to look at the contribution, with what is known of it.
     fn take_in(&mut self) {
-        self.reporter.enter(State::Starting, None);
+        self.awaited_until = None;
+        // A fault of ours is told until it is mended.
+        if self.retry.is_none() {
+            self.reporter.enter(State::Starting, None);
+        }
         self.starting_since = self.surroundings.clock.mono();
         let mut intake = Intake::default();
         intake.declare_frame_rate(self.input.declared_frame_rate);
@@ -278,127 +264,14 @@ impl Task {
         self.session = Session::Intake(intake);
     }
 
-    fn on_ended(&mut self, reason: &EndReason) {
-        tracing::info!(channel = %self.config.name, %reason, "contribution ended");
-        self.input = Input::default();
-        match &mut self.session {
-            Session::Off => {}
-            Session::Intake(_) => {
-                self.session = Session::Off;
-                self.reporter.enter(State::Offline, None);
-            }
-            Session::Abr(abr) => {
-                abr.disconnected();
-                self.reporter.enter(State::InputLoss, None);
-            }
-            Session::Passthrough(_) => self.reporter.enter(State::InputLoss, None),
-        }
-    }
-
-    async fn on_item(&mut self, item: Contribution, arrived: UtcTime, late: bool) {
-        let dts = match &item {
-            Contribution::VideoConfig(config) => {
-                self.input.video = Some(config.clone());
-                return self.deliver(item).await;
-            }
-            Contribution::AudioConfig(config) => {
-                self.input.audio = Some(config.clone());
-                return self.deliver(item).await;
-            }
-            Contribution::Video(unit) => {
-                self.input.pictures += 1;
-                self.input.pictures_ever += 1;
-                unit.dts
-            }
-            Contribution::Audio(unit) => unit.dts,
-        };
-        self.last_media = self.surroundings.clock.mono();
-        self.input.behind = Some(arrived.nanos_since(dts));
-        // Against the clock, not against the arrival: what waited in the queue arrived before the last pause.
-        let ahead = dts.since(self.surroundings.clock.utc());
-        if ahead > MAX_AHEAD {
-            self.paused_until = Some(self.last_media + (ahead - MAX_AHEAD));
-        }
-        if late {
-            self.metrics.dropped_frames.increment();
-            // A decoder needs what comes too late to be shown; a packager does not.
-            if !matches!(self.session, Session::Abr(_)) {
-                return;
-            }
-        }
-        self.deliver(item).await;
-        if self.reporter.state() == State::InputLoss {
-            tracing::info!(channel = %self.config.name, "the contribution is back");
-            self.starting_since = self.last_media;
-            self.reporter.enter(if self.is_on_air() { State::Live } else { State::Starting }, None);
-        }
-    }
-
     /// Whether the session has listed anything.
     fn is_on_air(&self) -> bool {
-        self.session_runs() && self.publisher.origin().with_window(|w| !w.is_ended() && w.newest().is_some())
-    }
-
-    fn on_timeline(&mut self, event: TimelineEvent) {
-        match &event {
-            TimelineEvent::Anchored { at, stamped } => {
-                tracing::info!(channel = %self.config.name, %at, stamped, "contribution clock mapped to UTC");
-                return;
-            }
-            TimelineEvent::Jump { .. } | TimelineEvent::Reanchored { .. } => {
-                self.metrics.ingest_gaps.increment();
-                if let Session::Passthrough(session) = &mut self.session {
-                    session.interrupted();
-                }
-            }
-            TimelineEvent::Late { .. } | TimelineEvent::Ahead { .. } => {}
-            TimelineEvent::StampsRefused { .. } => {
-                self.warn_of_source(
-                    "the contribution's timestamps are not UTC; the server's clock is used instead".to_owned(),
-                );
-            }
-        }
-        tracing::warn!(channel = %self.config.name, ?event, "contribution clock");
-    }
-
-    /// Hands a part of the contribution to the session.
-    async fn deliver(&mut self, item: Contribution) {
-        let is_unit = matches!(item, Contribution::Video(_) | Contribution::Audio(_));
-        match (&self.session, &item) {
-            // The session ended while its contributor was silent, or the fault was mended.
-            (Session::Off, _) if is_unit && self.input.info.is_some() && self.reporter.state() != State::Error => {
-                tracing::info!(channel = %self.config.name, "the contribution goes on");
-                self.take_in();
-            }
-            // Another frame rate and other renditions: another session, whose list goes on above this one's numbers.
-            (Session::Abr(abr), Contribution::Video(unit)) if abr.is_sound_only() && unit.key => {
-                tracing::info!(channel = %self.config.name, "pictures have come to a contribution of sound; a new list begins");
-                self.close_session(false).await;
-                self.take_in();
-            }
-            _ => {}
-        }
-        match &mut self.session {
-            Session::Off => {}
-            Session::Intake(intake) => {
-                if self.config.mode == Mode::Passthrough {
-                    self.begin_passthrough().await;
-                    if let Session::Passthrough(session) = &mut self.session
-                        && let Err(error) = session.push(item, &mut self.publisher).await
-                    {
-                        tracing::warn!(channel = %self.config.name, error, "packaging");
-                    }
-                } else if let Some(begin) = intake.push(item) {
-                    self.begin_abr(begin).await;
-                }
-            }
-            Session::Abr(abr) => abr.send(item).await,
-            Session::Passthrough(session) => {
-                if let Err(error) = session.push(item, &mut self.publisher).await {
-                    tracing::warn!(channel = %self.config.name, error, "packaging");
-                }
-            }
-        }
+        let has_begun = match &self.session {
+            Session::Off | Session::Intake(_) => false,
+            Session::Abr(abr) => abr.has_begun(),
+            Session::Passthrough(_) => true,
+        };
+        has_begun && self.publisher.origin().with_window(|w| !w.is_ended() && w.newest().is_some())
     }
 
     async fn begin_passthrough(&mut self) {
@@ -421,6 +294,9 @@ impl Task {
     async fn begin_abr(&mut self, begin: Begin) {
         match Abr::begin(&self.config, begin, &mut self.publisher, &self.surroundings).await {
             Ok(abr) => {
+                if let Some(note) = abr.note_on_numbers() {
+                    self.reporter.warn(note);
+                }
                 self.session = Session::Abr(Box::new(abr));
                 self.leave_error();
             }
@@ -428,13 +304,14 @@ impl Task {
                 tracing::error!(channel = %self.config.name, error, "the channel cannot be encoded");
                 self.session = Session::Off;
                 self.reporter.enter(State::Error, Some(error));
+                self.retry = None;
             }
         }
     }
 
     /// Something that can be shown has come after all.
     fn leave_error(&mut self) {
-        if self.reporter.state() == State::Error {
+        if self.retry.is_none() && self.reporter.state() == State::Error {
             self.starting_since = self.surroundings.clock.mono();
             self.reporter.enter(State::Starting, None);
         }
@@ -450,8 +327,17 @@ impl Task {
         };
         let warning = abr.on_event(output, &mut self.publisher, &self.metrics).await;
         if let Some(warning) = &warning {
-            tracing::warn!(channel = %self.config.name, warning, "encoding");
-            self.reporter.warn(warning.as_str());
+            // What one try after the other says has been said.
+            if self.retry.is_none() {
+                tracing::warn!(channel = %self.config.name, warning, "encoding");
+                self.reporter.warn(warning.as_str());
+            } else {
+                tracing::debug!(channel = %self.config.name, warning, "encoding");
+            }
+        }
+        if let Some(cause) = abr.unable() {
+            let cause = cause.to_owned();
+            return self.suspend(cause).await;
         }
         if abr.has_lost_picture() {
             let cause = warning.unwrap_or_else(|| "no rendition can be made".to_owned());
@@ -463,8 +349,36 @@ impl Task {
         self.follow_ladder().await;
     }
 
+    /// Takes back the session whose worker cannot work; the contribution's next units begin another after a while.
+    async fn suspend(&mut self, cause: String) {
+        if let Session::Abr(abr) = std::mem::replace(&mut self.session, Session::Off) {
+            abr.abandon(&mut self.publisher).await;
+        }
+        let retry = Retry::after(self.retry, self.surroundings.clock.mono());
+        if retry.is_told() {
+            tracing::error!(channel = %self.config.name, tries = retry.failures, cause, "the channel cannot be encoded");
+        }
+        self.retry = Some(retry);
+        self.reporter.enter(State::Error, Some(cause));
+    }
+
+    /// Whether a session may be tried: not while the time after a failed one runs.
+    fn may_try(&self) -> bool {
+        match self.retry {
+            Some(retry) => self.surroundings.clock.mono() >= retry.at,
+            None => self.reporter.state() != State::Error,
+        }
+    }
+
     async fn on_tick(&mut self, report: bool) {
         let mono = self.surroundings.clock.mono();
+        if self.awaited_until.is_some_and(|until| until <= mono) {
+            self.awaited_until = None;
+            if matches!(self.session, Session::Off) && self.reporter.state() == State::InputLoss {
+                self.reporter.enter(State::Offline, None);
+                self.publisher.end_session().await;
+            }
+        }
         self.publisher.origin().with_window(|window| {
             if window.next_change().is_some_and(|due| due <= mono) {
                 window.prune_at(mono);
@@ -486,7 +400,8 @@ impl Task {
             }
             self.loss_counted = mono;
             if matches!(self.reporter.state(), State::Starting | State::Error) && self.is_on_air() {
-                tracing::info!(channel = %self.config.name, "on air");
+                let tries = self.retry.take().map_or(0, |retry| retry.failures);
+                tracing::info!(channel = %self.config.name, tries, "on air");
                 self.reporter.enter(State::Live, None);
             }
             let patience = Duration::from_millis(self.config.reconnect_seconds.millis().into()).max(LOSS_AFTER);
@@ -507,7 +422,11 @@ impl Task {
             Session::Intake(_) => INTAKE_PATIENCE,
             Session::Abr(_) | Session::Passthrough(_) => FIRST_SEGMENT_PATIENCE,
         };
-        if self.reporter.state() != State::Starting || mono.since(self.starting_since) < patience {
+        // Without a contribution there is nothing to mend in it.
+        if self.input.info.is_none()
+            || self.reporter.state() != State::Starting
+            || mono.since(self.starting_since) < patience
+        {
             return;
         }
         let seconds = patience.as_secs();
@@ -576,5 +495,26 @@ async fn next_output(session: &mut Session) -> super::abr::Event {
     match session {
         Session::Abr(abr) => abr.next().await,
         _ => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_without_a_worker_are_tried_ever_more_rarely_and_told_ever_more_rarely() {
+        let mut now = MonoTime::default();
+        let mut retry = None;
+        let (mut delays, mut told) = (Vec::new(), 0);
+        for _ in 0..100 {
+            let next = Retry::after(retry, now);
+            delays.push(next.at.since(now).as_secs());
+            told += u32::from(next.is_told());
+            (now, retry) = (next.at, Some(next));
+        }
+        assert_eq!(delays.get(..6), Some(&[1, 2, 4, 8, 15, 15][..]));
+        assert!(delays.iter().all(|seconds| *seconds <= 15));
+        assert_eq!(told, 7);
     }
 }

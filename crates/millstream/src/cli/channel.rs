@@ -31,7 +31,7 @@ pub struct ChannelArgs {
 #[derive(Clone, Debug, Args)]
 pub struct Target {
     /// The server [default: the one whose listening.json lies in the data folder, else http://127.0.0.1:8080]
-    #[arg(long, value_name = "URL", global = true)]
+    #[arg(long, value_name = "URL", global = true, env = "MILLSTREAM_URL", hide_env_values = true)]
     pub server: Option<String>,
     /// The server's configuration file, which names the data folder
     #[arg(long, value_name = "FILE", global = true)]

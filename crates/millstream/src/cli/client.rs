@@ -24,7 +24,7 @@ impl Client {
     pub fn new(base: &str) -> Result<Self> {
         let base = base.trim_end_matches('/');
         if !base.starts_with("http://") || base.len() <= "http://".len() {
-            bail!("--server {base} is no server; write http://IP:PORT, such as {DEFAULT_SERVER}");
+            bail!("{base} is no server (--server, MILLSTREAM_URL); write http://IP:PORT, such as {DEFAULT_SERVER}");
         }
         // Statuses are read here, and a proxy for the outside world has no part in talking to this machine.
         let config = ureq::Agent::config_builder()
@@ -36,9 +36,10 @@ impl Client {
         Ok(Client { agent: config.into(), base: base.to_owned() })
     }
 
-    /// The server named by `--server`, or the one whose `listening.json` lies in the data folder, or the default.
+    /// The server named by `--server` or `MILLSTREAM_URL`, or the one whose `listening.json` lies in the data folder, or the default.
     pub fn find(server: Option<&str>, config: Option<&Path>, data_dir: Option<&Path>) -> Result<Self> {
-        if let Some(server) = server {
+        // An empty variable is one that is not set: scripts pass them on so.
+        if let Some(server) = server.filter(|server| !server.is_empty()) {
             return Self::new(server);
         }
         let flags = Flags { data_dir: data_dir.map(Path::to_owned), ..Flags::default() };
@@ -68,7 +69,8 @@ impl Client {
         };
         let mut answer = answer.map_err(|error| {
             anyhow!(
-                "no millstream server answers at {} ({}); start one with `millstream serve`, or name it with --server",
+                "no millstream server answers at {} ({}); start one with `millstream serve`, or name it with --server or \
+                 MILLSTREAM_URL",
                 self.base,
                 error.to_string().trim_start_matches("io: ")
             )
@@ -81,7 +83,7 @@ impl Client {
             (true, Some(value), _) => Ok(value),
             (false, _, Some(detail)) => Err(anyhow!("{detail}")),
             _ => Err(anyhow!(
-                "{} answers {status} and is no millstream server; name the right one with --server",
+                "{} answers {status} and is no millstream server; name the right one with --server or MILLSTREAM_URL",
                 self.base
             )),
         }
@@ -121,6 +123,8 @@ mod tests {
         assert_eq!(Client::find(None, None, Some(folder.path())).unwrap().base(), "http://127.0.0.1:4");
         let named = Client::find(Some("http://127.0.0.1:5/"), None, Some(folder.path())).unwrap();
         assert_eq!(named.base(), "http://127.0.0.1:5");
+        let empty = Client::find(Some(""), None, Some(folder.path())).unwrap();
+        assert_eq!(empty.base(), "http://127.0.0.1:4");
     }
 
     #[test]
@@ -128,6 +132,7 @@ mod tests {
         let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let error = Client::new(&format!("http://{closed}")).unwrap().call("GET", "/channels", None).unwrap_err();
         assert!(error.to_string().contains("start one with `millstream serve`"), "{error}");
+        assert!(error.to_string().contains("MILLSTREAM_URL"), "{error}");
         assert!(Client::new("127.0.0.1:80").err().unwrap().to_string().contains("write http://IP:PORT"));
     }
 }

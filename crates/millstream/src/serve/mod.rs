@@ -1,11 +1,13 @@
 //! `millstream serve`: binds, tells where, runs until told to stop, and stops in order.
 //!
+//! - [`descriptors`]: how many files and connections may be open.
 //! - [`folder`]: the data folder, held by one server at a time.
 //! - [`http`]: the HTTP server.
 //! - [`operations`]: `/healthz`, `/readyz`, `/metrics`.
 //! - [`patience`]: how long a connection may stand still.
 //! - [`unread`]: answers that a connection does not take.
 
+mod descriptors;
 mod folder;
 mod http;
 mod operations;
@@ -58,6 +60,7 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let metrics = Metrics::new();
     let drain = Duration::from_millis(config.server.drain_seconds.millis().into());
+    descriptors::raise(config.limits.http_connections);
     let _folder = folder::take(&config.server.data_dir)?;
     let documents = Documents::local(&config.store_folder())?;
     let registry = Registry::open(documents, config.channel.clone(), Arc::clone(&clock)).await?;
@@ -112,6 +115,7 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
         clock.as_ref(),
         stopping.clone(),
     ));
+    let router = router.fallback(operations::nothing_here);
     let rooms = http::Rooms { media: origin, router, metrics: metrics.http(), clock: Arc::clone(&clock) };
     let limits =
         http::Limits { connections: config.limits.http_connections as usize, drain, ..http::Limits::default() };

@@ -36,6 +36,12 @@ pub fn router(metrics: Metrics, clock: &dyn Clock, stopping: watch::Receiver<boo
         .route("/metrics", get(move || render(metrics.clone(), Arc::clone(&process))))
 }
 
+/// What no route knows.
+pub async fn nothing_here() -> Response {
+    let text = "nothing is here; the console is at /, channels are at /watch/NAME and /live/NAME/index.m3u8\n";
+    (StatusCode::NOT_FOUND, NO_STORE, text).into_response()
+}
+
 async fn render(metrics: Metrics, process: Arc<ProcessMetrics>) -> Response {
     process.refresh();
     let headers =
