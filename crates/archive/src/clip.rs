@@ -1,0 +1,185 @@
+//! Clips: a part of a recording as an asset of its own, whose playlists name the recording's files. Nothing is copied.
+//!
+//! A clip is made in this order: the reference in the recording's folder, a look whether the recording is being deleted,
+//! the playlists, the clip's document. A deletion marks the recording first and looks for references then: one of the
+//! two sees the other.
+
+use millstream_media::time::UtcTime;
+use serde::{Deserialize, Serialize};
+
+use crate::asset::{Asset, AssetId, FORMAT, Kind, State};
+use crate::documents;
+use crate::hls::{View, span};
+use crate::index::{Row, line_up};
+use crate::layout;
+use crate::recorder;
+use crate::recording;
+use crate::store::{Store, StoreError};
+use crate::time_shift::TimeShift;
+
+/// Why there is no clip.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ClipError {
+    /// The range has no media.
+    #[error("{of} has nothing between {start} and {end}; it has {}", span_text(.has))]
+    Nothing {
+        /// Of which asset.
+        of: AssetId,
+        /// Wanted start.
+        start: UtcTime,
+        /// Wanted end.
+        end: UtcTime,
+        /// What there is.
+        has: Option<(UtcTime, UtcTime)>,
+    },
+    /// The asset is being deleted.
+    #[error("{0} is being deleted; no clip can be made of it")]
+    Deleting(AssetId),
+    /// A clip of this name shows something else.
+    #[error("the asset {0} is there already and shows something else; choose another name")]
+    Exists(AssetId),
+    /// The store failed.
+    #[error("the clip could not be written")]
+    Store(#[from] StoreError),
+}
+
+fn span_text(span: &Option<(UtcTime, UtcTime)>) -> String {
+    span.map_or_else(|| "nothing yet".to_owned(), |(start, end)| format!("{start} to {end}"))
+}
+
+/// `vod/ASSET/references/CLIP.json`: these rows are needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reference {
+    /// Number of the first row.
+    pub first: u64,
+    /// Number of the last row.
+    pub last: u64,
+}
+
+/// What is wanted.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The clip's name. The same request under the same name again gives the same clip.
+    pub id: AssetId,
+    /// Of which asset.
+    pub of: AssetId,
+    /// Media time; the segment that holds it is the first one.
+    pub start: UtcTime,
+    /// Media time; the segment before it is the last one.
+    pub end: UtcTime,
+    /// For people.
+    pub title: String,
+    /// Segments newer than the stored index, from the live window's recorder: rows that are in the store.
+    pub newer: Vec<Row>,
+}
+
+/// Makes a clip, cut at segments. It plays when this returns.
+///
+/// # Errors
+/// See [`ClipError`].
+pub async fn create(shift: &TimeShift, store: &Store, request: Request) -> Result<Asset, ClipError> {
+    let source = shift.asset(&request.of).await?;
+    // A clip of a clip refers to what the first one was cut from, within its bounds.
+    let (of, least, most) = match &source.kind {
+        Kind::Clip { of, first, last } => (of.clone(), *first, *last),
+        _ => (request.of.clone(), 0, u64::MAX),
+    };
+    let mut rows = shift.rows(&request.of, request.start, request.end).await?;
+    let newest = rows.last().map_or(0, |r| r.number);
+    let lies = |row: &Row| {
+        let of_row = line_up(row.number, &source.line_ups).and_then(|l| Some((row.start(l)?, row.end(l)?)));
+        of_row.is_some_and(|(s, e)| e > request.start && s < request.end)
+    };
+    rows.extend(request.newer.into_iter().filter(|r| r.number > newest && lies(r)));
+    rows.retain(|r| (least..=most).contains(&r.number));
+    let (Some(first), Some(last)) = (rows.first().map(|r| r.number), rows.last().map(|r| r.number)) else {
+        let has = source.start.zip(source.end);
+        return Err(ClipError::Nothing { of, start: request.start, end: request.end, has });
+    };
+    let view = View {
+        target_duration: source.target_duration,
+        state: State::Ended,
+        line_ups: &source.line_ups,
+        rows: &rows,
+        of: Some(&of),
+    };
+    let lines = span(&view);
+    let clip = Asset {
+        format: FORMAT,
+        id: request.id.clone(),
+        kind: Kind::Clip { of: of.clone(), first, last },
+        state: State::Ended,
+        channel: source.channel.clone(),
+        title: request.title,
+        created: store.clock().utc(),
+        target_duration: source.target_duration,
+        line_ups: source.line_ups.clone(),
+        start: lines.map(|l| l.0),
+        end: lines.map(|l| l.1),
+        bytes: 0,
+        losses: Vec::new(),
+        losses_not_named: 0,
+        deleting_since: None,
+    };
+    // Before anything of it is overwritten.
+    match documents::asset(store, &clip.id).await {
+        Ok((stored, _)) if stored.kind == clip.kind => return Ok(stored),
+        Ok(_) => return Err(ClipError::Exists(clip.id)),
+        Err(StoreError::NotFound { .. }) => {}
+        Err(e) => return Err(e.into()),
+    }
+    let reference = layout::reference(&of, &clip.id);
+    store.put(&reference, documents::text(&Reference { first, last })?).await?;
+    let (origin, _) = documents::asset(store, &of).await?;
+    if origin.state == State::Deleting {
+        store.delete(&reference).await?;
+        return Err(ClipError::Deleting(of));
+    }
+    recording::put_files(store, &clip.id, &recorder::files(&view)).await?;
+    match documents::create_asset(store, &clip).await {
+        Ok(_) => Ok(clip),
+        Err(StoreError::Exists { .. }) => {
+            let (stored, _) = documents::asset(store, &clip.id).await?;
+            if stored.kind == clip.kind { Ok(stored) } else { Err(ClipError::Exists(clip.id)) }
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Deletes a clip: what names it first, the reference last, so that the recording's segments outlive it.
+///
+/// # Errors
+/// The store failed; the same call again goes on.
+pub async fn delete(store: &Store, clip: &Asset) -> Result<(), StoreError> {
+    let Kind::Clip { of, .. } = &clip.kind else { return Ok(()) };
+    for name in [layout::MULTIVARIANT, layout::MPD] {
+        store.delete(&layout::file(&clip.id, name)).await?;
+    }
+    let document = layout::file(&clip.id, layout::ASSET);
+    for object in store.list(&layout::folder(&clip.id)).await? {
+        if object.path != document {
+            store.delete(&object.path).await?;
+        }
+    }
+    store.delete(&layout::reference(of, &clip.id)).await?;
+    store.delete(&document).await
+}
+
+/// Which rows of an asset clips need.
+///
+/// # Errors
+/// The store failed.
+pub async fn references(store: &Store, asset: &AssetId) -> Result<Vec<Reference>, StoreError> {
+    let mut found = Vec::new();
+    for object in store.list(&layout::folder(asset).join(layout::REFERENCES)).await? {
+        match documents::read::<Reference>(store, &object.path).await {
+            Ok((reference, _)) => found.push(reference),
+            // Gone since it was listed.
+            Err(StoreError::NotFound { .. }) => {}
+            // Who cannot be read may need everything.
+            Err(StoreError::Corrupt { .. }) => found.push(Reference { first: 0, last: u64::MAX }),
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,274 @@
+//! The MPD of an asset (ISO/IEC 23009-1): `dynamic` while it is recorded, `static` when it has ended.
+//!
+//! A Period is a run of rows with the same tracks and no hole (STANDARDS 2.10): where one rendition lacks a segment
+//! there is a Period without it. `availabilityStartTime` is the start of the first segment, so a recording without a
+//! hole has the same Period starts before and after it ended; a finished one leaves holes out.
+//!
+//! While it grows the clock is `direct` and says the end of the newest segment: a static server has no time service, and
+//! so a player's live edge is never beyond what is in the store.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use millstream_media::grid::FrameRate;
+use millstream_media::time::UtcTime;
+
+use crate::asset::{LineUp, Media, TrackInfo};
+use crate::hls::View;
+use crate::index::{Cell, Row};
+use crate::layout;
+
+/// The manifest; `None` while there is no row.
+pub fn mpd(view: &View<'_>) -> Option<String> {
+    let runs = runs(view);
+    let (first, last) = (runs.first()?, runs.last()?);
+    let mut out = String::with_capacity(4096 + view.rows.len() * 16);
+    let segment = Duration::from_secs(u64::from(view.target_duration));
+    let total: Duration = runs.iter().map(Run::length).sum();
+    out.push_str(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" \
+         profiles=\"urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019\"",
+    );
+    // Writing to a String cannot fail.
+    let _ = if view.is_growing() {
+        write!(
+            out,
+            " type=\"dynamic\" availabilityStartTime=\"{}\" publishTime=\"{}\" minimumUpdatePeriod=\"{}\" \
+             suggestedPresentationDelay=\"{}\"",
+            first.start,
+            last.end,
+            seconds(segment),
+            seconds(segment * 3),
+        )
+    } else {
+        write!(out, " type=\"static\" mediaPresentationDuration=\"{}\"", seconds(total))
+    };
+    let _ = writeln!(
+        out,
+        " minBufferTime=\"{}\" maxSegmentDuration=\"{}\">",
+        seconds(segment),
+        seconds(segment + Duration::from_millis(500))
+    );
+    let mut at = Duration::ZERO;
+    for (i, run) in runs.iter().enumerate() {
+        let start = if view.is_growing() { run.start.since(first.start) } else { at };
+        // The last Period of a growing recording is open.
+        let ended = !view.is_growing() || i + 1 < runs.len();
+        period(&mut out, view, run, start, ended);
+        at += run.length();
+    }
+    if view.is_growing() {
+        let _ = writeln!(out, "  <UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:direct:2014\" value=\"{}\"/>", last.end);
+    }
+    out.push_str("</MPD>\n");
+    Some(out)
+}
+
+/// Rows that one Period names.
+struct Run<'a> {
+    line_up: &'a LineUp,
+    /// Which tracks of the line-up are there.
+    present: Vec<bool>,
+    rows: Vec<&'a Row>,
+    start: UtcTime,
+    end: UtcTime,
+}
+
+impl Run<'_> {
+    fn length(&self) -> Duration {
+        self.end.since(self.start)
+    }
+
+    fn first_number(&self) -> u64 {
+        self.rows.first().map_or(0, |r| r.number)
+    }
+}
+
+fn runs<'a>(view: &View<'a>) -> Vec<Run<'a>> {
+    let mut runs: Vec<Run<'a>> = Vec::new();
+    for (row, line_up) in view.lined() {
+        let present: Vec<bool> = row.cells.iter().map(Option::is_some).collect();
+        let (Some(start), Some(end)) = (row.start(line_up), row.end(line_up)) else { continue };
+        if !has_all_kinds(line_up, &present) {
+            continue;
+        }
+        let joins = |run: &Run<'_>| {
+            !row.discontinuity
+                && run.present == present
+                && run.line_up.first == line_up.first
+                && run.rows.last().is_some_and(|l| l.number.checked_add(1) == Some(row.number))
+        };
+        match runs.last_mut() {
+            Some(run) if joins(run) => {
+                run.rows.push(row);
+                run.end = end;
+            }
+            _ => runs.push(Run { line_up, present, rows: vec![row], start, end }),
+        }
+    }
+    runs
+}
+
+/// A row without any video, or without any audio, where its line-up has some, is a hole for a DASH player.
+fn has_all_kinds(line_up: &LineUp, present: &[bool]) -> bool {
+    [true, false].into_iter().all(|video| {
+        let mut kind = line_up.tracks.iter().zip(present).filter(|(t, _)| t.is_video() == video).peekable();
+        kind.peek().is_none() || kind.any(|(_, there)| *there)
+    })
+}
+
+fn period(out: &mut String, view: &View<'_>, run: &Run<'_>, start: Duration, ended: bool) {
+    let _ = write!(out, "  <Period id=\"p{}\" start=\"{}\"", run.first_number(), seconds(start));
+    if ended {
+        let _ = write!(out, " duration=\"{}\"", seconds(run.length()));
+    }
+    out.push_str(">\n");
+    let sets = sets(run);
+    for set in &sets {
+        adaptation_set(out, view, run, set, &sets);
+    }
+    out.push_str("  </Period>\n");
+}
+
+/// Tracks of one kind and one timescale, so that one timeline describes them all.
+struct Set<'a> {
+    id: usize,
+    video: bool,
+    /// With their places in the row's cells.
+    tracks: Vec<(usize, &'a TrackInfo)>,
+}
+
+/// Video sets have odd ids, audio sets even ones, so that an id means the same in all Periods.
+fn sets<'a>(run: &Run<'a>) -> Vec<Set<'a>> {
+    let mut sets: Vec<Set<'a>> = Vec::new();
+    let there = run.line_up.tracks.iter().enumerate().zip(&run.present).filter(|(_, p)| **p);
+    for ((place, track), _) in there {
+        let alike =
+            |s: &Set<'_>| s.video == track.is_video() && s.tracks.iter().all(|t| t.1.timescale == track.timescale);
+        match sets.iter_mut().find(|s| alike(s)) {
+            Some(set) => set.tracks.push((place, track)),
+            None => {
+                let video = track.is_video();
+                let before = sets.iter().filter(|s| s.video == video).count();
+                sets.push(Set { id: 2 * before + if video { 1 } else { 2 }, video, tracks: vec![(place, track)] });
+            }
+        }
+    }
+    sets
+}
+
+fn adaptation_set(out: &mut String, view: &View<'_>, run: &Run<'_>, set: &Set<'_>, sets: &[Set<'_>]) {
+    let Some(&(place, reference)) = set.tracks.first() else { return };
+    let kind = if set.video { "video" } else { "audio" };
+    let _ = write!(
+        out,
+        "    <AdaptationSet id=\"{}\" contentType=\"{kind}\" mimeType=\"{kind}/mp4\" segmentAlignment=\"true\" \
+         startWithSAP=\"1\"",
+        set.id
+    );
+    let pictures = || {
+        set.tracks.iter().filter_map(|(_, t)| match &t.media {
+            Media::Video { width, height, frame_rate, .. } => Some((*width, *height, *frame_rate)),
+            Media::Audio { .. } => None,
+        })
+    };
+    if set.video {
+        let (width, height) = (pictures().map(|p| p.0).max(), pictures().map(|p| p.1).max());
+        let _ = write!(out, " maxWidth=\"{}\" maxHeight=\"{}\"", width.unwrap_or(0), height.unwrap_or(0));
+        if let Some(rate) = pictures().filter_map(|p| p.2).max_by(|a, b| a.as_f64().total_cmp(&b.as_f64())) {
+            let _ = write!(out, " maxFrameRate=\"{}\"", fraction(rate));
+        }
+    } else {
+        out.push_str(" lang=\"und\"");
+    }
+    out.push_str(">\n");
+    let siblings: Vec<String> =
+        sets.iter().filter(|s| s.video == set.video && s.id != set.id).map(|s| s.id.to_string()).collect();
+    if !siblings.is_empty() {
+        descriptor(out, "SupplementalProperty", "urn:mpeg:dash:adaptation-set-switching:2016", &siblings.join(","));
+    }
+    descriptor(out, "Role", "urn:mpeg:dash:role:2011", "main");
+    let base = view.of.map_or_else(String::new, |asset| format!("../{asset}/"));
+    let _ = writeln!(
+        out,
+        "      <SegmentTemplate timescale=\"{}\" presentationTimeOffset=\"{}\" \
+         initialization=\"{base}$RepresentationID$/{}\" media=\"{base}$RepresentationID$/$Number$.m4s\" \
+         startNumber=\"{}\">\n        <SegmentTimeline>",
+        reference.timescale.get(),
+        run.start.to_ticks(reference.timescale),
+        layout::init_name(&run.line_up.init),
+        run.first_number(),
+    );
+    timeline(out, run.rows.iter().filter_map(|r| r.cells.get(place).copied().flatten()));
+    out.push_str("        </SegmentTimeline>\n      </SegmentTemplate>\n");
+    for (_, track) in &set.tracks {
+        representation(out, track);
+    }
+    out.push_str("    </AdaptationSet>\n");
+}
+
+fn timeline(out: &mut String, cells: impl Iterator<Item = Cell>) {
+    let mut cells = cells.peekable();
+    let mut due = None;
+    while let Some(first) = cells.next() {
+        let (mut last, mut repeats) = (first, 0_u32);
+        while let Some(next) = cells.next_if(|n| n.duration == first.duration && n.start == last.end_ticks()) {
+            last = next;
+            repeats += 1;
+        }
+        out.push_str("          <S");
+        if due != Some(first.start) {
+            let _ = write!(out, " t=\"{}\"", first.start);
+        }
+        let _ = write!(out, " d=\"{}\"", first.duration);
+        if repeats > 0 {
+            let _ = write!(out, " r=\"{repeats}\"");
+        }
+        out.push_str("/>\n");
+        due = Some(last.end_ticks());
+    }
+}
+
+fn representation(out: &mut String, track: &TrackInfo) {
+    let _ = write!(out, "      <Representation id=\"{}\" bandwidth=\"{}\"", track.name, track.bit_rate.max(1));
+    if !track.codec.is_empty() {
+        let _ = write!(out, " codecs=\"{}\"", quick_xml::escape::escape(track.codec.as_str()));
+    }
+    match &track.media {
+        Media::Video { width, height, frame_rate, .. } => {
+            let _ = write!(out, " width=\"{width}\" height=\"{height}\"");
+            if let Some(rate) = frame_rate {
+                let _ = write!(out, " frameRate=\"{}\"", fraction(*rate));
+            }
+            out.push_str("/>\n");
+        }
+        Media::Audio { sample_rate, channels } => {
+            // ISO/IEC 23091-3: configurations 1 to 6 have as many channels as their number, 12 has eight.
+            let layout = match channels {
+                7 => 11,
+                8 => 12,
+                n => *n,
+            };
+            let _ = writeln!(out, " audioSamplingRate=\"{sample_rate}\">");
+            let scheme = "urn:mpeg:mpegB:cicp:ChannelConfiguration";
+            descriptor(out, "AudioChannelConfiguration", scheme, &layout.to_string());
+            out.push_str("      </Representation>\n");
+        }
+    }
+}
+
+fn descriptor(out: &mut String, element: &str, scheme: &str, value: &str) {
+    let _ = writeln!(out, "      <{element} schemeIdUri=\"{scheme}\" value=\"{value}\"/>");
+}
+
+fn fraction(rate: FrameRate) -> String {
+    if rate.den() == 1 { rate.num().to_string() } else { format!("{}/{}", rate.num(), rate.den()) }
+}
+
+/// An xs:duration in seconds alone, since years and months have no fixed length (STANDARDS 2.14).
+fn seconds(d: Duration) -> String {
+    let fraction = format!("{:09}", d.subsec_nanos());
+    let fraction = fraction.trim_end_matches('0');
+    let point = if fraction.is_empty() { "" } else { "." };
+    format!("PT{}{point}{fraction}S", d.as_secs())
+}

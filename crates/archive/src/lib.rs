@@ -1,0 +1,41 @@
+//! Recordings, clips and time shift on an object store.
+//!
+//! Pure parts (no tasks, sockets, files or clocks; `tests/tests/layering.rs` holds it):
+//! - [`layout`]: the names of everything under `vod/`, a stable format (docs/vod.md).
+//! - [`asset`]: `asset.json`, and what a track is in it.
+//! - [`index`]: which segments a recording has, row by row, and the index pages they are stored in.
+//! - [`hls`], [`dash`]: playlists and the MPD of an asset, for any static server.
+//! - [`recorder`]: finished segments in, uploads and documents out.
+//! - [`backoff`]: how long to wait before a retry.
+//! - [`clip`]: a part of a recording as an asset of its own, without a copy.
+//! - [`retention`]: what may be deleted, and in which order.
+//!
+//! Shells:
+//! - [`store`]: the object store: opened by URL, timed, its errors explained.
+//! - [`statistics`]: what the store and the recordings count.
+//! - [`documents`]: `asset.json` and index pages, read and written.
+//! - [`spool`]: finished segments on the local disk while the store is away.
+//! - [`recording`]: the task that records one asset.
+//! - [`time_shift`]: segments of a time range, with a bounded cache.
+
+pub mod asset;
+pub mod backoff;
+pub mod clip;
+pub mod dash;
+pub mod documents;
+pub mod hls;
+pub mod index;
+pub mod layout;
+pub mod recorder;
+pub mod recording;
+pub mod retention;
+pub mod segment_facts;
+pub mod spool;
+pub mod statistics;
+pub mod store;
+pub mod time_shift;
+
+pub use asset::{Asset, AssetId, Kind, State, TrackInfo};
+pub use index::{Cell, Index, Row};
+pub use recording::{Handle, Recording};
+pub use store::{Store, StoreError};

@@ -1,0 +1,504 @@
+//! The task that records one asset: takes finished segments, keeps them, puts them, publishes what is there.
+//!
+//! One future without tasks of its own: dropped at any point, it leaves nothing behind but what the spool and the store
+//! have, and [`Recording::open`] goes on from there.
+
+mod publish;
+mod resume;
+mod upload;
+
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use millstream_media::segment::Chunk;
+use millstream_media::time::MonoTime;
+use millstream_media::track::RenditionName;
+use tokio::sync::mpsc;
+
+use crate::asset::{Asset, State, TrackInfo};
+use crate::backoff::Backoff;
+use crate::index::Cell;
+use crate::recorder::{GapCause, Output, Recorder, Settings};
+use crate::spool::Spool;
+use crate::store::{Store, StoreError, Version};
+use publish::Published;
+pub(crate) use publish::put_files;
+use upload::{Key, Source, Upload, Uploaded};
+
+/// Bounds of a recording.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where finished segments are kept while the store does not have them; `None` to keep them in memory only, which
+    /// is enough where the store is the same disk.
+    pub spool: Option<PathBuf>,
+    /// Most bytes in the spool. Default 20 GiB.
+    pub spool_bytes: u64,
+    /// Most bytes of segments in memory. Default 64 MiB.
+    pub memory_bytes: u64,
+    /// Uploads at once. Default 4.
+    pub uploads: usize,
+    /// Segments handed over that the task has not taken yet. Default 256.
+    pub queue: usize,
+    /// Waits between attempts.
+    pub backoff: Backoff,
+    /// Of the core.
+    pub settings: Settings,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            spool: None,
+            spool_bytes: 20 << 30,
+            memory_bytes: 64 << 20,
+            uploads: 4,
+            queue: 256,
+            backoff: Backoff::default(),
+            settings: Settings::default(),
+        }
+    }
+}
+
+/// What a channel hands over.
+#[derive(Debug)]
+enum Input {
+    LineUp { first: u64, init: String, tracks: Vec<(TrackInfo, Bytes)> },
+    Segment { rendition: RenditionName, number: u64, cell: Cell, discontinuity: bool, chunks: Vec<Bytes> },
+}
+
+/// The channel's end of a recording. Nothing here waits. When it is dropped, the recording ends.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    inputs: mpsc::Sender<Input>,
+    missed: Arc<Mutex<Vec<(RenditionName, u64)>>>,
+    asset: crate::asset::AssetId,
+}
+
+/// The recording takes nothing now: its queue is full, or it has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the recording takes no more: its queue is full, or it has ended")]
+pub struct NotTaken;
+
+impl Handle {
+    /// The asset that is recorded.
+    pub const fn asset(&self) -> &crate::asset::AssetId {
+        &self.asset
+    }
+
+    /// A set of tracks with their init segments is in force from segment `first` on. `init` names all of them
+    /// (`Period::init_version`).
+    ///
+    /// # Errors
+    /// The recording takes nothing now.
+    pub fn line_up(&self, first: u64, init: &str, tracks: Vec<(TrackInfo, Bytes)>) -> Result<(), NotTaken> {
+        self.inputs.try_send(Input::LineUp { first, init: init.to_owned(), tracks }).map_err(|_| NotTaken)
+    }
+
+    /// A segment is whole. Its bytes are shared, not copied.
+    ///
+    /// # Errors
+    /// The recording takes nothing now: the segment is reported as lost.
+    pub fn segment(
+        &self,
+        rendition: &RenditionName,
+        number: u64,
+        discontinuity: bool,
+        chunks: &[Chunk],
+    ) -> Result<(), NotTaken> {
+        let sum = |f: fn(&Chunk) -> u64| chunks.iter().map(f).sum::<u64>();
+        let cell = Cell {
+            start: chunks.first().map_or(0, |c| c.start),
+            duration: u32::try_from(sum(|c| c.duration)).unwrap_or(u32::MAX),
+            bytes: u32::try_from(sum(|c| c.bytes.len() as u64)).unwrap_or(u32::MAX),
+            head: chunks.first().map_or(0, |c| c.first_sample_end),
+        };
+        let chunks = chunks.iter().map(|c| c.bytes.clone()).collect();
+        let input = Input::Segment { rendition: rendition.clone(), number, cell, discontinuity, chunks };
+        self.inputs.try_send(input).map_err(|_| {
+            let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+            missed.push((rendition.clone(), number));
+            NotTaken
+        })
+    }
+}
+
+/// A finished segment that is not released yet.
+#[derive(Debug)]
+struct Pending {
+    bytes: u64,
+    jump: bool,
+    /// Its bytes, while there is room for them in memory.
+    chunks: Option<Vec<Bytes>>,
+    /// It is in the spool.
+    spooled: bool,
+}
+
+/// The task's end. [`Recording::run`] it.
+pub struct Recording {
+    store: Store,
+    options: Options,
+    core: Recorder,
+    spool: Option<Spool>,
+    inputs: mpsc::Receiver<Input>,
+    missed: Arc<Mutex<Vec<(RenditionName, u64)>>>,
+    pending: HashMap<(RenditionName, u64), Pending>,
+    inits: HashMap<(RenditionName, String), Bytes>,
+    in_memory: u64,
+    in_spool: u64,
+    queue: VecDeque<Key>,
+    uploads: FuturesUnordered<BoxFuture<'static, Uploaded>>,
+    publication: Option<BoxFuture<'static, Published>>,
+    pages: HashMap<i64, Version>,
+    failures: u32,
+    retry_at: MonoTime,
+    open: bool,
+    deleted: bool,
+}
+
+impl Recording {
+    /// Begins the recording of `asset`, or goes on with it where the store and the spool say it was left.
+    ///
+    /// # Errors
+    /// The store has this asset and cannot be read, or it has ended. A store that is away is no error where the spool
+    /// has a document or the asset is new: see [`Recording::begin`].
+    pub async fn open(store: Store, options: Options, asset: Asset) -> Result<(Handle, Recording), StoreError> {
+        let (core, spool, left) = resume::resume(&store, &options, asset).await?;
+        Ok(Self::with(store, options, core, spool, left))
+    }
+
+    /// Begins the recording of an asset that is known to be new, without asking the store.
+    pub fn begin(store: Store, options: Options, asset: Asset) -> (Handle, Recording) {
+        let spool = options.spool.as_ref().map(|f| Spool::new(f, &asset.id));
+        let core = Recorder::new(options.settings, asset);
+        Self::with(store, options, core, spool, resume::Left::default())
+    }
+
+    fn with(
+        store: Store,
+        options: Options,
+        core: Recorder,
+        spool: Option<Spool>,
+        left: resume::Left,
+    ) -> (Handle, Recording) {
+        let (sender, inputs) = mpsc::channel(options.queue.max(1));
+        let missed = Arc::<Mutex<Vec<_>>>::default();
+        let handle = Handle { inputs: sender, missed: missed.clone(), asset: core.asset().id.clone() };
+        let mut recording = Recording {
+            store,
+            options,
+            core,
+            spool,
+            inputs,
+            missed,
+            pending: HashMap::new(),
+            inits: HashMap::new(),
+            in_memory: 0,
+            in_spool: 0,
+            queue: VecDeque::new(),
+            uploads: FuturesUnordered::new(),
+            publication: None,
+            pages: HashMap::new(),
+            failures: 0,
+            retry_at: MonoTime::default(),
+            open: true,
+            deleted: false,
+        };
+        for (rendition, version, bytes) in left.inits {
+            recording.queue.push_back(Key::Init { rendition: rendition.clone(), version: version.clone() });
+            recording.inits.insert((rendition, version), bytes);
+        }
+        for (rendition, number, jump, bytes) in left.segments {
+            let pending = Pending { bytes, jump, chunks: None, spooled: true };
+            recording.add_pending((rendition, number), pending);
+        }
+        (handle, recording)
+    }
+
+    /// Records until the handle is dropped and everything that was handed over is in the store and published.
+    /// Returns the asset as it was published last.
+    pub async fn run(mut self) -> Asset {
+        loop {
+            self.take_missed();
+            self.act().await;
+            self.start_uploads();
+            self.start_publication();
+            if !self.open {
+                self.core.end();
+            }
+            let idle = self.uploads.is_empty() && self.publication.is_none() && self.queue.is_empty();
+            if (self.core.is_done() && idle) || self.deleted {
+                break;
+            }
+            self.step().await;
+        }
+        self.finish().await;
+        self.core.asset().clone()
+    }
+
+    async fn step(&mut self) {
+        let now = self.store.clock().mono();
+        let wait = self.core.next_publication().map(|at| at.max(self.retry_at).since(now));
+        // At least a millisecond, so that a clock that stands still does not make us spin.
+        let wait = wait.unwrap_or(Duration::from_secs(3600)).max(Duration::from_millis(1));
+        let publishing = self.publication.is_some();
+        tokio::select! {
+            input = self.inputs.recv(), if self.open => match input {
+                Some(input) => self.take(input).await,
+                None => {
+                    self.take_missed();
+                    self.open = false;
+                    self.core.end();
+                }
+            },
+            Some(uploaded) = self.uploads.next(), if !self.uploads.is_empty() => self.uploaded(uploaded),
+            published = publish::finished(&mut self.publication), if publishing => self.published(published),
+            () = tokio::time::sleep(wait), if !publishing => {}
+        }
+    }
+
+    async fn take(&mut self, input: Input) {
+        match input {
+            Input::LineUp { first, init, tracks } => {
+                for (track, bytes) in &tracks {
+                    self.inits.insert((track.name.clone(), init.clone()), bytes.clone());
+                    let (name, version, bytes) = (track.name.clone(), init.clone(), bytes.clone());
+                    self.spool_call(move |spool| spool.keep_init(&name, &version, &bytes)).await;
+                }
+                let tracks = tracks.into_iter().map(|(t, _)| t).collect();
+                if let Err(error) = self.core.begin(first, &init, tracks) {
+                    tracing::error!(asset = %self.core.asset().id, %error, "recording");
+                }
+                self.keep_document().await;
+            }
+            Input::Segment { rendition, number, cell, discontinuity, chunks } => {
+                let bytes = u64::from(cell.bytes);
+                let spooled = self.keep(&rendition, number, discontinuity, &chunks, bytes).await;
+                let fits = self.in_memory + bytes <= self.options.memory_bytes;
+                if !spooled && !fits {
+                    self.lose(&rendition, number);
+                    return;
+                }
+                match self.core.finished(&rendition, number, cell, discontinuity) {
+                    Ok(()) => {
+                        let chunks = fits.then_some(chunks);
+                        let pending = Pending { bytes, jump: discontinuity, chunks, spooled };
+                        self.add_pending((rendition, number), pending);
+                    }
+                    Err(error) => {
+                        tracing::debug!(asset = %self.core.asset().id, %rendition, %error, "not recorded");
+                        if spooled {
+                            self.forget(&rendition, number).await;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Keeps a segment in the spool, if there is one with room.
+    async fn keep(&self, rendition: &RenditionName, number: u64, jump: bool, chunks: &[Bytes], bytes: u64) -> bool {
+        if self.in_spool + bytes > self.options.spool_bytes {
+            return false;
+        }
+        let (rendition, chunks) = (rendition.clone(), chunks.to_vec());
+        self.spool_call(move |spool| spool.keep(&rendition, number, jump, &chunks)).await
+    }
+
+    async fn keep_document(&self) {
+        if let Ok(text) = serde_json::to_vec(self.core.asset()) {
+            self.spool_call(move |spool| spool.keep_document(&text)).await;
+        }
+    }
+
+    async fn forget(&self, rendition: &RenditionName, number: u64) {
+        let rendition = rendition.clone();
+        self.spool_call(move |spool| {
+            spool.forget(&rendition, number);
+            Ok(())
+        })
+        .await;
+    }
+
+    /// Runs a call that blocks; false without a spool, or if it failed.
+    async fn spool_call(&self, call: impl FnOnce(&Spool) -> std::io::Result<()> + Send + 'static) -> bool {
+        let Some(spool) = self.spool.clone() else { return false };
+        match tokio::task::spawn_blocking(move || call(&spool)).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::warn!(asset = %self.core.asset().id, %error, "the spool cannot be written; make room on its disk");
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// What the handle could not hand over is lost.
+    fn take_missed(&mut self) {
+        let missed = std::mem::take(&mut *self.missed.lock().unwrap_or_else(PoisonError::into_inner));
+        for (rendition, number) in missed {
+            self.lose(&rendition, number);
+        }
+    }
+
+    fn lose(&mut self, rendition: &RenditionName, number: u64) {
+        if self.core.lost(rendition, number).is_ok() {
+            self.store.statistics().lost_segments.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn add_pending(&mut self, key: (RenditionName, u64), pending: Pending) {
+        let statistics = self.store.statistics();
+        statistics.pending_segments.fetch_add(1, Relaxed);
+        if pending.spooled {
+            self.in_spool += pending.bytes;
+            statistics.spooled_bytes.fetch_add(i64::try_from(pending.bytes).unwrap_or(0), Relaxed);
+        }
+        if pending.chunks.is_some() {
+            self.in_memory += pending.bytes;
+        }
+        self.pending.insert(key, pending);
+    }
+
+    async fn release(&mut self, key: (RenditionName, u64)) {
+        let Some(pending) = self.pending.remove(&key) else { return };
+        let statistics = self.store.statistics();
+        statistics.pending_segments.fetch_sub(1, Relaxed);
+        if pending.chunks.is_some() {
+            self.in_memory -= pending.bytes;
+        }
+        if pending.spooled {
+            self.in_spool -= pending.bytes;
+            statistics.spooled_bytes.fetch_sub(i64::try_from(pending.bytes).unwrap_or(0), Relaxed);
+            self.forget(&key.0, key.1).await;
+        }
+    }
+
+    /// Does what the core asks for.
+    async fn act(&mut self) {
+        while let Some(output) = self.core.poll_output() {
+            match output {
+                Output::PutInit { rendition, version } => self.queue.push_front(Key::Init { rendition, version }),
+                Output::PutSegment { rendition, number } => self.queue.push_back(Key::Segment { rendition, number }),
+                Output::Release { rendition, number } => self.release((rendition, number)).await,
+                Output::Gap { rendition, number, cause: GapCause::Lost } => {
+                    tracing::error!(asset = %self.core.asset().id, %rendition, number, "a finished segment is lost: neither the store nor the spool had room for it");
+                    self.keep_document().await;
+                }
+                Output::Gap { rendition, number, cause: GapCause::NeverFinished } => {
+                    tracing::info!(asset = %self.core.asset().id, %rendition, number, "a gap in the recording");
+                }
+            }
+        }
+    }
+
+    fn start_uploads(&mut self) {
+        while self.uploads.len() < self.options.uploads.max(1) {
+            let Some(key) = self.queue.pop_front() else { break };
+            let source = match &key {
+                Key::Init { rendition, version } => {
+                    let Some(bytes) = self.inits.get(&(rendition.clone(), version.clone())) else { continue };
+                    Source::Memory(vec![bytes.clone()])
+                }
+                Key::Segment { rendition, number } => {
+                    let Some(pending) = self.pending.get(&(rendition.clone(), *number)) else { continue };
+                    match (&pending.chunks, &self.spool) {
+                        (Some(chunks), _) => Source::Memory(chunks.clone()),
+                        (None, Some(spool)) => Source::Spool(spool.clone(), pending.jump),
+                        (None, None) => continue,
+                    }
+                }
+            };
+            let upload = Upload {
+                store: self.store.clone(),
+                asset: self.core.asset().id.clone(),
+                key,
+                source,
+                backoff: self.options.backoff,
+            };
+            self.uploads.push(Box::pin(upload.run()));
+        }
+    }
+
+    fn uploaded(&mut self, uploaded: Uploaded) {
+        match (uploaded.key, uploaded.is_stored) {
+            (Key::Init { rendition, version }, true) => self.core.init_stored(&rendition, &version),
+            (Key::Init { .. }, false) => {}
+            (Key::Segment { rendition, number }, true) => {
+                let statistics = self.store.statistics();
+                statistics.stored_segments.fetch_add(1, Relaxed);
+                if let Some(pending) = self.pending.get_mut(&(rendition.clone(), number)) {
+                    statistics.stored_bytes.fetch_add(pending.bytes, Relaxed);
+                    if pending.chunks.take().is_some() {
+                        self.in_memory -= pending.bytes;
+                    }
+                }
+                self.core.stored(&rendition, number);
+            }
+            (Key::Segment { rendition, number }, false) => {
+                self.store.statistics().lost_segments.fetch_add(1, Relaxed);
+                self.core.vanished(&rendition, number);
+            }
+        }
+    }
+
+    fn start_publication(&mut self) {
+        let now = self.store.clock().mono();
+        if self.publication.is_some() || now < self.retry_at {
+            return;
+        }
+        if let Some(publication) = self.core.publication(now) {
+            let asset = self.core.asset().id.clone();
+            let pages = self.pages.clone();
+            self.publication = Some(Box::pin(publish::publish(self.store.clone(), asset, publication, pages)));
+        }
+    }
+
+    fn published(&mut self, published: Published) {
+        self.publication = None;
+        self.pages = published.pages;
+        let now = self.store.clock().mono();
+        match published.result {
+            Ok(stored) => {
+                self.failures = 0;
+                self.core.published(&published.publication, now);
+                if stored.is_some_and(|a| a.state == State::Deleting) {
+                    tracing::warn!(asset = %self.core.asset().id, "the recording was deleted; it ends");
+                    self.deleted = true;
+                }
+            }
+            Err(error) => {
+                if self.failures == 0 {
+                    tracing::warn!(asset = %self.core.asset().id, %error, "the recording cannot be published; it is tried again");
+                }
+                self.store.statistics().retries.fetch_add(1, Relaxed);
+                self.retry_at = now + self.options.backoff.wait(self.failures, rand::random());
+                self.failures = self.failures.saturating_add(1);
+                self.core.not_published();
+            }
+        }
+    }
+
+    async fn finish(&mut self) {
+        self.act().await;
+        self.spool_call(|spool| {
+            spool.clear();
+            Ok(())
+        })
+        .await;
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        let statistics = self.store.statistics();
+        statistics.pending_segments.fetch_sub(i64::try_from(self.pending.len()).unwrap_or(0), Relaxed);
+        statistics.spooled_bytes.fetch_sub(i64::try_from(self.in_spool).unwrap_or(0), Relaxed);
+    }
+}

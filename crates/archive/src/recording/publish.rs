@@ -1,0 +1,70 @@
+//! Writing a publication: who names others comes after them.
+
+use std::collections::HashMap;
+
+use futures::future::BoxFuture;
+use object_store::PutPayload;
+
+use crate::asset::{Asset, AssetId};
+use crate::recorder::{File, Publication};
+use crate::store::{Store, StoreError, Version};
+use crate::{documents, layout};
+
+/// How a publication went.
+pub(super) struct Published {
+    pub publication: Publication,
+    /// Versions of the pages that were written.
+    pub pages: HashMap<i64, Version>,
+    /// The document as it is stored, if it was written.
+    pub result: Result<Option<Asset>, StoreError>,
+}
+
+/// Waits for a publication, and not at all without one.
+pub(super) async fn finished(publication: &mut Option<BoxFuture<'static, Published>>) -> Published {
+    match publication {
+        Some(publication) => publication.await,
+        None => std::future::pending().await,
+    }
+}
+
+pub(super) async fn publish(
+    store: Store,
+    asset: AssetId,
+    publication: Publication,
+    mut pages: HashMap<i64, Version>,
+) -> Published {
+    let result = write(&store, &asset, &publication, &mut pages).await;
+    Published { publication, pages, result }
+}
+
+async fn write(
+    store: &Store,
+    asset: &AssetId,
+    publication: &Publication,
+    pages: &mut HashMap<i64, Version>,
+) -> Result<Option<Asset>, StoreError> {
+    for (number, page) in &publication.pages {
+        let known = pages.remove(number);
+        let version = documents::save_page(store, asset, *number, page.clone(), known).await?;
+        // Only the newest page is written again.
+        pages.clear();
+        pages.insert(*number, version);
+    }
+    put_files(store, asset, &publication.files).await?;
+    match &publication.asset {
+        Some(document) => documents::save_recording(store, document).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Writes playlists and the MPD in their order.
+pub(crate) async fn put_files(store: &Store, asset: &AssetId, files: &[File]) -> Result<(), StoreError> {
+    for file in files {
+        let path = match &file.rendition {
+            Some(rendition) => layout::rendition_file(asset, rendition, file.name),
+            None => layout::file(asset, file.name),
+        };
+        store.put(&path, PutPayload::from(file.text.clone().into_bytes())).await?;
+    }
+    Ok(())
+}
