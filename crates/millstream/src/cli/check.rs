@@ -47,11 +47,8 @@ pub fn run_check(arguments: &CheckArgs) -> ExitCode {
         eprintln!("millstream: {message}");
         return ExitCode::from(2);
     }
-    let options = Options {
-        duration: Duration::from_secs(arguments.duration),
-        mpd: arguments.mpd.clone(),
-        ..Options::default()
-    };
+    let options =
+        Options { duration: Duration::from_secs(arguments.duration), mpd: arguments.mpd.clone(), ..Options::default() };
     let mut report = live(&mut Http::new(), &arguments.url, options);
     let reached = report.playlist_versions + report.mpd_versions > 0;
     if !reached {
@@ -60,11 +57,8 @@ pub fn run_check(arguments: &CheckArgs) -> ExitCode {
         return ExitCode::from(2);
     }
     report.findings.retain(|f| wanted(arguments, f));
-    let text = if arguments.json {
-        serde_json::to_string_pretty(&report).unwrap_or_default() + "\n"
-    } else {
-        lines(&report)
-    };
+    let text =
+        if arguments.json { serde_json::to_string_pretty(&report).unwrap_or_default() + "\n" } else { lines(&report) };
     if std::io::stdout().write_all(text.as_bytes()).is_err() {
         return ExitCode::from(2);
     }
