@@ -54,6 +54,19 @@ def cpu_seconds(pid):
     return total
 
 
+def run_seconds(pid):
+    """Seconds on a CPU of the processes of a tree that run now, to the nanosecond."""
+    total = 0
+    for p in tree(pid):
+        try:
+            for task in os.listdir(f"/proc/{p}/task"):
+                with open(f"/proc/{p}/task/{task}/schedstat") as f:
+                    total += int(f.read().split()[0])
+        except OSError:
+            pass
+    return total / 1e9
+
+
 def resident_bytes(pid):
     total = 0
     for p in tree(pid):

@@ -15,6 +15,7 @@ import tempfile
 import time
 import urllib.request
 
+import delivery
 import machine
 import peers
 from machine import Process, wait_until
@@ -176,10 +177,10 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="turns of each contender")
     parser.add_argument("--seconds", type=float, default=20, help="measured seconds of a turn")
     parser.add_argument("--streams", type=int, default=10, help="streams in the passthrough comparison of many")
-    parser.add_argument("--only", choices=["passthrough", "ladder", "memory", "start"], help="one comparison only")
+    parser.add_argument("--only", choices=["passthrough", "ladder", "memory", "start", "delivery"], help="one comparison only")
     parser.add_argument("--write", action="store_true", help="write the tables into docs/performance.md")
     options = parser.parse_args()
-    if not os.path.exists(BINARY):
+    if options.only != "delivery" and not os.path.exists(BINARY):
         raise SystemExit("error: target/release/millstream is not built; run scripts/build")
     folder = tempfile.mkdtemp(prefix="millstream-bench-", dir="/dev/shm")
     try:
@@ -200,6 +201,11 @@ def run(options, folder):
         f"{options.rounds} rounds of {options.seconds:.0f} s.",
         "",
     ]
+    if wanted("delivery"):
+        print("delivery", flush=True)
+        lines += delivery.run(options.rounds, min(options.seconds, 5))
+        if options.only:
+            return lines
     hd = recording(folder, "1080p", (1920, 1080), 60, 6000, RECORDED_SECONDS)
     serve = lambda mode, n, segment=2: lambda f: peers.Millstream(f, BINARY, n, mode, segment)
     if wanted("passthrough"):

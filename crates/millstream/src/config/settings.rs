@@ -35,6 +35,16 @@ pub struct Server {
     /// Address for viewers, the console and the API, as `IP:PORT`; port 0 takes a free one.
     #[schema(value_type = String)]
     pub http: Address,
+    /// Address for the same over TLS (HTTP/1.1 and HTTP/2), as `IP:PORT`, or `off`. Needs `tls_certificate` and `tls_key`.
+    #[schema(value_type = String)]
+    pub https: Address,
+    /// PEM file with the certificate chain, the server's own certificate first. A changed file is used for new connections
+    /// within seconds, or at once on SIGHUP; one that cannot be used is said in the log, and the former stays.
+    #[schema(value_type = String)]
+    pub tls_certificate: PathBuf,
+    /// PEM file with the certificate's private key.
+    #[schema(value_type = String)]
+    pub tls_key: PathBuf,
     /// Folder for what the server keeps; made if it is not there.
     #[schema(value_type = String)]
     pub data_dir: PathBuf,
@@ -49,6 +59,9 @@ impl Default for Server {
     fn default() -> Self {
         Server {
             http: Address::local(8080),
+            https: Address::OFF,
+            tls_certificate: PathBuf::new(),
+            tls_key: PathBuf::new(),
             data_dir: PathBuf::from("./millstream-data"),
             hosts: Vec::new(),
             drain_seconds: Seconds::new(10),
@@ -172,6 +185,11 @@ impl Config {
         let mut errors = Vec::new();
         if self.server.http == Address::OFF {
             errors.push(("server", "http", "cannot be off; give an address such as 127.0.0.1:8080".to_owned()));
+        }
+        for (key, file) in [("tls_certificate", &self.server.tls_certificate), ("tls_key", &self.server.tls_key)] {
+            if self.server.https != Address::OFF && file.as_os_str().is_empty() {
+                errors.push(("server", key, "is needed for server.https; name a PEM file".to_owned()));
+            }
         }
         if self.server.data_dir.as_os_str().is_empty() {
             errors.push(("server", "data_dir", "is empty; name a folder such as ./millstream-data".to_owned()));

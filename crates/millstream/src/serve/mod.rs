@@ -2,17 +2,13 @@
 //!
 //! - [`descriptors`]: how many files and connections may be open.
 //! - [`folder`]: the data folder, held by one server at a time.
-//! - [`http`]: the HTTP server.
+//! - [`http`]: the HTTP front's doors and TLS.
 //! - [`operations`]: `/healthz`, `/readyz`, `/metrics`.
-//! - [`patience`]: how long a connection may stand still.
-//! - [`unread`]: answers that a connection does not take.
 
 mod descriptors;
 mod folder;
 mod http;
 mod operations;
-mod patience;
-mod unread;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -25,11 +21,11 @@ use millstream_access::StreamKey;
 use millstream_control::api::{self, ApiState};
 use millstream_control::documents::Documents;
 use millstream_control::registry::Registry;
+use millstream_http::front;
 use millstream_ingest::listener::{self, Listener};
 use millstream_media::time::Clock;
 use millstream_origin::origin::Origin;
 use millstream_telemetry::{Metrics, log};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::channel::runtime::{Runtime, Surroundings};
@@ -82,10 +78,8 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
     };
     let (runtime, gate) = Runtime::new(surroundings);
 
-    let http_address =
-        config.server.http.get().context("server.http is off; give an address such as 127.0.0.1:8080")?;
-    let http = TcpListener::bind(http_address).await.with_context(|| bind_help("HTTP", "--http", http_address))?;
-    let mut listening = BTreeMap::from([("http".to_owned(), http.local_addr()?.to_string())]);
+    let mut listening = BTreeMap::new();
+    let doors = http::doors(&config, &mut listening).await?;
     let rtmp = match config.ingest.rtmp.get() {
         Some(address) => {
             let limits = listener::Config {
@@ -116,9 +110,10 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
         stopping.clone(),
     ));
     let router = router.fallback(operations::nothing_here);
-    let rooms = http::Rooms { media: origin, router, metrics: metrics.http(), clock: Arc::clone(&clock) };
-    let limits =
-        http::Limits { connections: config.limits.http_connections as usize, drain, ..http::Limits::default() };
+    let router = http::with_peer(router);
+    let site = front::Site { media: origin, router, metrics: metrics.http(), clock: Arc::clone(&clock) };
+    let connections = config.limits.http_connections as usize;
+    let limits = front::Limits { connections, drain, ..front::Limits::default() };
 
     let channels = tokio::spawn(runtime.run(stopping.clone()));
     let ingest = rtmp.map(|listener| {
@@ -127,7 +122,7 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
             let _ = stopping.wait_for(|stop| *stop).await;
         }))
     });
-    let web = tokio::spawn(http::run(http, rooms, limits, metrics.server(), http_stopping));
+    let web = tokio::spawn(front::run(doors, site, limits, metrics.server(), http_stopping));
     announce(&config.server.data_dir, &listening)?;
     let source = demo_key.map(|key| {
         let rtmp = listening.get("rtmp").cloned().unwrap_or_default();

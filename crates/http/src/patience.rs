@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -19,6 +20,8 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// A stream whose peer must begin to speak, and must take what it asked for.
 pub struct Patient<S> {
     stream: S,
+    /// Received before, and read first.
+    said: Bytes,
     /// Runs until the peer's version is known.
     greeting: Option<Pin<Box<Sleep>>>,
     /// Bytes of the preface seen.
@@ -30,11 +33,12 @@ pub struct Patient<S> {
 }
 
 impl<S> Patient<S> {
-    /// A stream whose peer has `greeting` to say which version it speaks, and then may go without taking anything that
+    /// A stream of which `said` was received already, and whose peer has `greeting` to say which version it speaks, and then may go without taking anything that
     /// waits for it for `stall`.
-    pub fn new(stream: S, greeting: Duration, stall: Duration) -> Self {
+    pub fn new(stream: S, said: Bytes, greeting: Duration, stall: Duration) -> Self {
         Patient {
             stream,
+            said,
             greeting: Some(Box::pin(sleep(greeting))),
             matched: 0,
             stall: Box::pin(sleep(stall)),
@@ -72,7 +76,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
-        let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        let read = if this.said.is_empty() {
+            Pin::new(&mut this.stream).poll_read(cx, buffer)
+        } else {
+            let first = this.said.len().min(buffer.remaining());
+            buffer.put_slice(this.said.get(..first).unwrap_or_default());
+            this.said.advance(first);
+            Poll::Ready(Ok(()))
+        };
         let Some(greeting) = &mut this.greeting else { return read };
         if read.is_pending() {
             ready!(greeting.as_mut().poll(cx));
@@ -131,7 +142,7 @@ mod tests {
     #[tokio::test]
     async fn who_takes_nothing_is_let_go() {
         let (ours, _theirs) = duplex(16);
-        let error = Patient::new(ours, NEVER, SOON).write_all(&[0; 64]).await.unwrap_err();
+        let error = Patient::new(ours, Bytes::new(), NEVER, SOON).write_all(&[0; 64]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
@@ -139,7 +150,7 @@ mod tests {
     async fn who_takes_little_by_little_gets_all() {
         let (ours, mut theirs) = duplex(4);
         let send = async {
-            let mut stream = Patient::new(ours, NEVER, NEVER);
+            let mut stream = Patient::new(ours, Bytes::new(), NEVER, NEVER);
             stream.write_all(&[7; 4096]).await.unwrap();
         };
         let mut got = Vec::new();
@@ -153,7 +164,7 @@ mod tests {
         for said in ["", "P", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {
             let (ours, mut theirs) = duplex(64);
             theirs.write_all(said.as_bytes()).await.unwrap();
-            let error = Patient::new(ours, SOON, NEVER).read_to_end(&mut Vec::new()).await.unwrap_err();
+            let error = Patient::new(ours, Bytes::new(), SOON, NEVER).read_to_end(&mut Vec::new()).await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{said:?}");
         }
     }
@@ -163,7 +174,7 @@ mod tests {
     async fn who_has_said_it_is_left_alone() {
         for said in ["G", "PRO", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "POST / HTTP/1.1\r\n"] {
             let (ours, mut theirs) = duplex(64);
-            let mut stream = Patient::new(ours, SOON, NEVER);
+            let mut stream = Patient::new(ours, Bytes::new(), SOON, NEVER);
             for byte in said.bytes() {
                 theirs.write_all(&[byte]).await.unwrap();
                 stream.read_exact(&mut [0]).await.unwrap();

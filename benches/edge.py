@@ -1,0 +1,129 @@
+"""The edge on a cache hit, against Varnish and nginx with proxy_cache: requests per CPU second of the server.
+
+All stand before the same origin (nginx with files in memory), and hold its objects in their caches before the clock
+starts. Server and client have a core each, as in delivery.py.
+
+    python3 benches/edge.py [--rounds 3] [--seconds 5] [--json FILE]
+
+MILLSTREAM_BIN names the binary; otherwise target/release/millstream.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import tempfile
+import urllib.request
+
+import machine
+from delivery import NGINX, OBJECTS, ROOT, Varnish, measure, on, show
+from machine import Process, free_port, wait_until
+
+BASE = (
+    "daemon off; worker_processes 1; user root; error_log stderr; worker_rlimit_nofile 20000;\n"
+    "pid {folder}/pid;\nevents {{ worker_connections 12000; }}\n"
+    "http {{ access_log off; sendfile {sendfile}; tcp_nodelay on; keepalive_requests 100000000; keepalive_timeout 1h;\n"
+    "output_buffers 2 256k; open_file_cache max=100; open_file_cache_valid 1h;\n"
+    "client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;\n"
+    "uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n"
+)
+
+
+class Nginx:
+    """nginx as the origin, or as a cache in front of `backend`."""
+
+    def __init__(self, folder, backend=None, sendfile=False):
+        self.folder = tempfile.mkdtemp(prefix="nginx-", dir=folder)
+        port = free_port()
+        self.plain = f"127.0.0.1:{port}"
+        text = BASE.format(folder=self.folder, sendfile="on" if sendfile else "off")
+        if backend:
+            text += (
+                f"proxy_cache_path {self.folder}/cache keys_zone=z:10m max_size=64m inactive=1h use_temp_path=off;\n"
+                f"upstream o {{ server {backend}; keepalive 8; }}\n"
+                f"server {{ listen {self.plain}; location / {{ proxy_pass http://o; proxy_http_version 1.1;\n"
+                'proxy_set_header Connection ""; proxy_cache z; proxy_cache_valid 200 1h; proxy_cache_lock on; } } }\n'
+            )
+        else:
+            for name, size in OBJECTS.items():
+                path = f"{self.folder}/root/live/a/{name}"
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                with open(path, "wb") as f:
+                    f.write(b"#" * size)
+            text += (
+                f"server {{ listen {self.plain}; root {self.folder}/root;\n"
+                'add_header Cache-Control "public, max-age=36000"; } }\n'
+            )
+        with open(f"{self.folder}/nginx.conf", "w") as f:
+            f.write(text)
+        command = on("server", [NGINX, "-p", self.folder, "-c", f"{self.folder}/nginx.conf"])
+        self.process = Process(command, f"{self.folder}/log")
+        self.pid = self.process.pid
+        wait_until("nginx", 10, lambda: machine.listens(port))
+
+    def stop(self):
+        self.process.stop()
+
+
+class Edge:
+    """Ours."""
+
+    def __init__(self, folder, backend):
+        self.folder = tempfile.mkdtemp(prefix="edge-", dir=folder)
+        port = free_port()
+        self.plain = f"127.0.0.1:{port}"
+        binary = os.environ.get("MILLSTREAM_BIN", f"{ROOT}/target/release/millstream")
+        command = [binary, "serve", "--role", "edge", "--http", self.plain, "--data-dir", f"{self.folder}/data"]
+        self.process = Process(on("server", command + ["--origin", f"http://{backend}"]), f"{self.folder}/log")
+        self.pid = self.process.pid
+        wait_until("millstream", 20, lambda: machine.listens(port))
+
+    def stop(self):
+        self.process.stop()
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--seconds", type=float, default=5)
+    options.add_argument("--json")
+    options = options.parse_args()
+    folder = tempfile.mkdtemp(prefix="millstream-bench-", dir="/dev/shm")
+    os.chmod(folder, 0o755)
+    servers, figures = {}, {}
+    origin = Nginx(folder)
+    try:
+        servers["millstream edge"] = Edge(folder, origin.plain)
+        servers["varnish"] = Varnish(folder, origin.plain)
+        servers["nginx proxy_cache, sendfile off"] = Nginx(folder, origin.plain)
+        servers["nginx proxy_cache, sendfile on"] = Nginx(folder, origin.plain, sendfile=True)
+        for server in servers.values():
+            for name, size in OBJECTS.items():
+                for _ in range(3):
+                    got = urllib.request.urlopen(f"http://{server.plain}/live/a/{name}").read()
+                    assert len(got) == size
+        for number in range(options.rounds):
+            for name in OBJECTS:
+                for who, server in servers.items():
+                    got = measure(server, server.plain, "http", name, options.seconds)
+                    figures.setdefault(name, {}).setdefault(who, []).append(got)
+                    print(f"  round {number + 1}: {name} {who}: {got[0]:.0f}/s {got[1]:.3f} s/GB", flush=True)
+    finally:
+        for server in [*servers.values(), origin]:
+            server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+    for name, results in figures.items():
+        print(f"\n{name}, {OBJECTS[name]:,} bytes: requests per server CPU second; CPU s per GB of both")
+        base = statistics.median(rate for rate, _ in results["millstream edge"])
+        for who, got in results.items():
+            rates = [rate for rate, _ in got]
+            ratio = base / statistics.median(rates)
+            print(f"  {who:34} {show(rates, 0):>26}  {show([cost for _, cost in got], 3):>24}  edge is {ratio:.2f} of it")
+    if options.json:
+        with open(options.json, "w") as f:
+            json.dump(figures, f, indent=1)
+
+
+if __name__ == "__main__":
+    main()

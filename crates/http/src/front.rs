@@ -1,0 +1,297 @@
+//! Accepts connections, deals them out to lanes (one thread and runtime for each core), and stops in order.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use millstream_delivery::answer::Delivery;
+use millstream_media::time::{Clock, MonoTime};
+use millstream_telemetry::{Gauge, HttpMetrics, ServerMetrics};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio_rustls::TlsAcceptor;
+
+use crate::connection::Connection;
+use crate::full;
+
+/// Bounds of the HTTP server.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections open at once; further ones wait to be accepted.
+    pub connections: usize,
+    /// Time a client has to send its request head, and may leave a connection idle.
+    pub head_timeout: Duration,
+    /// Time for which a client may take nothing of what it asked for.
+    pub stall_timeout: Duration,
+    /// Time in which a client must have taken a media answer; no player takes longer for what plays in seconds.
+    pub answer_timeout: Duration,
+    /// Time in which open requests may finish when the server stops.
+    pub drain: Duration,
+    /// Threads that serve connections, each with a runtime of its own; `None` serves on the caller's runtime.
+    pub lanes: Option<NonZeroUsize>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connections: 20_000,
+            head_timeout: Duration::from_secs(20),
+            stall_timeout: Duration::from_secs(30),
+            answer_timeout: Duration::from_secs(120),
+            drain: Duration::from_secs(3),
+            lanes: std::thread::available_parallelism().ok(),
+        }
+    }
+}
+
+/// What the server serves.
+#[derive(Clone)]
+pub struct Site {
+    /// `/live/…` and `/vod/…`: the hot path.
+    pub media: Arc<dyn Delivery>,
+    /// Everything else: API, pages, operations. Each request has its [`Peer`] as an extension.
+    pub router: axum::Router,
+    /// Counts requests.
+    pub metrics: HttpMetrics,
+    /// For the time a request takes.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The address of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
+
+/// A listener, and the TLS to be spoken on it.
+pub struct Door {
+    /// Where connections come in.
+    pub listener: TcpListener,
+    /// Without it the door is for cleartext.
+    pub tls: Option<TlsAcceptor>,
+}
+
+/// A connection's place among those that may be open.
+pub struct Seat {
+    _permit: OwnedSemaphorePermit,
+    open: Gauge,
+}
+
+impl Seat {
+    fn take(permit: OwnedSemaphorePermit, open: &Gauge) -> Self {
+        open.add(1.0);
+        Seat { _permit: permit, open: open.clone() }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.open.add(-1.0);
+    }
+}
+
+/// Connections that have a request open. Those that answer at once are not counted.
+#[derive(Debug, Default)]
+pub struct Busy {
+    count: AtomicUsize,
+    none: Notify,
+}
+
+impl Busy {
+    pub(crate) fn begin(&self) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn end(&self) {
+        if self.count.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.none.notify_one();
+        }
+    }
+
+    async fn none(&self) {
+        while self.count.load(Ordering::Relaxed) > 0 {
+            self.none.notified().await;
+        }
+    }
+}
+
+/// What the connections of a thread share.
+pub struct Lane {
+    pub(crate) site: Site,
+    pub(crate) limits: Limits,
+    pub(crate) busy: Busy,
+    stopping: AtomicBool,
+    graceful: Mutex<Option<GracefulShutdown>>,
+}
+
+impl Lane {
+    fn new(site: Site, limits: Limits) -> Self {
+        Lane {
+            site,
+            limits,
+            busy: Busy::default(),
+            stopping: AtomicBool::new(false),
+            graceful: Mutex::new(Some(GracefulShutdown::new())),
+        }
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// For a connection of the full server; none once the lane stops.
+    pub(crate) fn watcher(&self) -> Option<Watcher> {
+        let graceful = self.graceful.lock().unwrap_or_else(PoisonError::into_inner);
+        graceful.as_ref().map(GracefulShutdown::watcher)
+    }
+
+    /// Lets open requests finish within the drain time.
+    async fn drain(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        let graceful = self.graceful.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let all = async {
+            if let Some(graceful) = graceful {
+                graceful.shutdown().await;
+            }
+            self.busy.none().await;
+        };
+        if tokio::time::timeout(self.limits.drain, all).await.is_err() {
+            tracing::info!("some HTTP requests were still open when the drain time ended");
+        }
+    }
+}
+
+/// A connection on its way to a lane.
+struct Arrival {
+    stream: std::net::TcpStream,
+    peer: SocketAddr,
+    seat: Seat,
+    tls: Option<TlsAcceptor>,
+}
+
+/// Arrivals that wait for a lane; further ones wait in the listener's queue.
+const ARRIVALS: usize = 256;
+/// Least time between two log lines about connections that could not be accepted.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// Serves `doors` until `stop` says true, then lets open requests finish within the drain time.
+pub async fn run(doors: Vec<Door>, site: Site, limits: Limits, metrics: ServerMetrics, stop: watch::Receiver<bool>) {
+    let (mut lanes, mut ended) = (Vec::new(), Vec::new());
+    for number in 0..limits.lanes.map_or(1, NonZeroUsize::get) {
+        let (to_lane, arrivals) = mpsc::channel(ARRIVALS);
+        lanes.push(to_lane);
+        let (say_ended, lane_ended) = tokio::sync::oneshot::channel::<()>();
+        ended.push(lane_ended);
+        let serve = serve(Arc::new(Lane::new(site.clone(), limits)), arrivals);
+        if limits.lanes.is_none() {
+            tokio::spawn(async move {
+                serve.await;
+                drop(say_ended);
+            });
+            continue;
+        }
+        let spawned = std::thread::Builder::new().name(format!("http-{number}")).spawn(move || {
+            match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime.block_on(serve),
+                Err(error) => tracing::error!(%error, "an HTTP thread has no runtime"),
+            }
+            drop(say_ended);
+        });
+        if let Err(error) = spawned {
+            tracing::error!(%error, "an HTTP thread cannot be started");
+            lanes.pop();
+        }
+    }
+    let permits = Arc::new(Semaphore::new(limits.connections));
+    let mut accepting = tokio::task::JoinSet::new();
+    for door in doors {
+        let (lanes, permits, open) = (lanes.clone(), Arc::clone(&permits), metrics.http_connections.clone());
+        accepting.spawn(accept(door, lanes, permits, open, Arc::clone(&site.clock), stop.clone()));
+    }
+    drop(lanes);
+    while accepting.join_next().await.is_some() {}
+    for lane in ended {
+        let _ = lane.await;
+    }
+}
+
+/// Accepts at one door and deals the connections out to the lanes, each in turn.
+async fn accept(
+    door: Door,
+    lanes: Vec<mpsc::Sender<Arrival>>,
+    permits: Arc<Semaphore>,
+    open: Gauge,
+    clock: Arc<dyn Clock>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut lost = 0u64;
+    let mut complained = None::<MonoTime>;
+    let mut turn = lanes.iter().cycle();
+    loop {
+        let permit = tokio::select! {
+            permit = Arc::clone(&permits).acquire_owned() => permit,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        let Ok(permit) = permit else { return };
+        let accepted = tokio::select! {
+            accepted = door.listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        let accepted = accepted.and_then(|(stream, peer)| {
+            let _ = stream.set_nodelay(true);
+            Ok((stream.into_std()?, peer))
+        });
+        match accepted {
+            Ok((stream, peer)) => {
+                let seat = Seat::take(permit, &open);
+                let arrival = Arrival { stream, peer, seat, tls: door.tls.clone() };
+                let Some(lane) = turn.next() else { return };
+                let _ = lane.send(arrival).await;
+            }
+            Err(error) => {
+                // Out of file descriptors, mostly: let some close before trying again.
+                lost += 1;
+                let now = clock.mono();
+                if complained.is_none_or(|then| now.since(then) >= COMPLAIN_EVERY) {
+                    tracing::warn!(
+                        %error,
+                        times = lost,
+                        "HTTP connections cannot be accepted; if files are short, raise the limit (ulimit -n) or lower \
+                         limits.http_connections"
+                    );
+                    (lost, complained) = (0, Some(now));
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// A lane: each connection that arrives is a task of its own.
+async fn serve(lane: Arc<Lane>, mut arrivals: mpsc::Receiver<Arrival>) {
+    while let Some(arrival) = arrivals.recv().await {
+        let Ok(stream) = TcpStream::from_std(arrival.stream) else { continue };
+        match arrival.tls {
+            None => drop(tokio::spawn(Connection::new(stream, arrival.peer, Arc::clone(&lane), arrival.seat))),
+            Some(tls) => drop(tokio::spawn(greet(tls, stream, arrival.peer, Arc::clone(&lane), arrival.seat))),
+        }
+    }
+    lane.drain().await;
+}
+
+/// The TLS handshake; ALPN says what follows.
+async fn greet(tls: TlsAcceptor, stream: TcpStream, peer: SocketAddr, lane: Arc<Lane>, seat: Seat) {
+    match tokio::time::timeout(lane.limits.head_timeout, tls.accept(stream)).await {
+        Ok(Ok(stream)) => {
+            let stream = Box::new(stream);
+            if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                tokio::spawn(full::serve(lane, stream, bytes::Bytes::new(), peer, seat));
+            } else {
+                tokio::spawn(Connection::new(stream, peer, lane, seat));
+            }
+        }
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
+        Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
+    }
+}

@@ -1,0 +1,157 @@
+//! The full server: HTTP/1.1 and HTTP/2 as a well-kept library has them, for all that the short way leaves out.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Response, Version};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use millstream_delivery::answer::{Reply};
+use millstream_media::time::Clock;
+use millstream_telemetry::RequestKind;
+use tower::ServiceExt as _;
+
+use crate::connection::Socket;
+use crate::front::{Lane, Peer, Seat};
+use crate::head;
+use crate::patience::Patient;
+use crate::unread::{Token, Unread};
+
+const PRIORITY: HeaderName = HeaderName::from_static("priority");
+
+/// Serves a connection of which `said` was received already.
+pub async fn serve<S: Socket>(lane: Arc<Lane>, stream: S, said: Bytes, peer: SocketAddr, seat: Seat) {
+    let _seat = seat;
+    let limits = lane.limits;
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head_timeout).max_buf_size(32 * 1024);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(128).keep_alive_interval(Duration::from_secs(20));
+    let unread = Arc::new(Unread::default());
+    let service = {
+        let (lane, unread) = (Arc::clone(&lane), Arc::clone(&unread));
+        service_fn(move |request| answer(Arc::clone(&lane), peer, Arc::clone(&unread), request))
+    };
+    let stream = TokioIo::new(Patient::new(stream, said, limits.head_timeout, limits.stall_timeout));
+    let connection = builder.serve_connection(stream, service).into_owned();
+    let Some(watcher) = lane.watcher() else { return };
+    let connection = watcher.watch(connection);
+    tokio::select! {
+        ended = connection => {
+            if let Err(error) = ended {
+                tracing::debug!(%peer, %error, "an HTTP connection ended early");
+            }
+        }
+        () = overdue(&unread, lane.site.clock.as_ref(), limits.answer_timeout) => {
+            tracing::debug!(%peer, "an HTTP client takes nothing of what it asked for; it is let go");
+        }
+    }
+}
+
+/// Returns when an answer was not taken within `limit`, or up to a quarter more.
+async fn overdue(unread: &Unread, clock: &dyn Clock, limit: Duration) {
+    while !unread.is_overdue_at(clock.mono(), limit) {
+        tokio::time::sleep(limit / 4).await;
+    }
+}
+
+async fn answer(
+    lane: Arc<Lane>,
+    peer: SocketAddr,
+    unread: Arc<Unread>,
+    mut request: Request<Incoming>,
+) -> Result<Response<AnyBody>, Infallible> {
+    let site = &lane.site;
+    let asked = site.clock.mono();
+    let version = request.version();
+    let (kind, mut response) = if head::is_media(request.uri().path()) {
+        let answer = site.media.answer(&request.map(|_| ()), peer);
+        let response = match answer.reply {
+            Reply::Ready(response) => response,
+            Reply::Later(response) => response.await,
+        };
+        let token = unread.begin(asked);
+        (answer.kind, response.map(|body| AnyBody::Media(body, token)))
+    } else {
+        let kind = kind_of(request.uri().path());
+        request.extensions_mut().insert(Peer(peer));
+        let response = match site.router.clone().oneshot(request.map(axum::body::Body::new)).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        (kind, response.map(AnyBody::Page))
+    };
+    if version == Version::HTTP_2
+        && let Some(urgency) = urgency(kind)
+    {
+        response.headers_mut().entry(PRIORITY).or_insert(HeaderValue::from_static(urgency));
+    }
+    site.metrics.answered(kind, response.status().as_u16(), site.clock.mono().since(asked));
+    if let Some(length) = response.body().size_hint().exact() {
+        site.metrics.sent(kind, length);
+    }
+    Ok(response)
+}
+
+/// STANDARDS 1.47: the urgency of an answer over HTTP/2 (RFC 9218 5), for a CDN that forwards it. All renditions have
+/// the same, so none is before another of a lower bit rate.
+fn urgency(kind: RequestKind) -> Option<&'static str> {
+    match kind {
+        RequestKind::Multivariant | RequestKind::Playlist | RequestKind::IframePlaylist | RequestKind::Mpd => Some("u=1"),
+        RequestKind::Init | RequestKind::Part => Some("u=2"),
+        RequestKind::Segment => Some("u=3"),
+        _ => None,
+    }
+}
+
+fn kind_of(path: &str) -> RequestKind {
+    match path {
+        "/metrics" | "/healthz" | "/readyz" => RequestKind::Operations,
+        _ if path.starts_with("/api/") => RequestKind::Api,
+        _ => RequestKind::Page,
+    }
+}
+
+/// A media body, or one of the router's.
+pub enum AnyBody {
+    /// Bytes of a window.
+    Media(millstream_delivery::body::Body, Token),
+    /// Whatever the router answered.
+    Page(axum::body::Body),
+}
+
+impl HttpBody for AnyBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        match self.get_mut() {
+            AnyBody::Media(body, token) => Pin::new(body)
+                .poll_frame(cx)
+                .map_ok(|frame| frame.map_data(|bytes| token.bind(bytes)))
+                .map_err(axum::Error::new),
+            AnyBody::Page(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            AnyBody::Media(body, _) => body.is_end_stream(),
+            AnyBody::Page(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            AnyBody::Media(body, _) => body.size_hint(),
+            AnyBody::Page(body) => body.size_hint(),
+        }
+    }
+}
