@@ -42,10 +42,13 @@ pub struct Options {
     pub rules: Rules,
 }
 
+/// By hash of the body and URL of the playlist.
+type Parsed = HashMap<(u64, String), Option<Arc<Playlist>>>;
+
 struct Shared {
     begun: Instant,
     tally: RefCell<Tally>,
-    parsed: RefCell<HashMap<(u64, String), Option<Arc<Playlist>>>>,
+    parsed: RefCell<Parsed>,
 }
 
 impl Shared {
