@@ -33,6 +33,9 @@ use crate::reply::{self, Framing};
 
 /// Pieces written with one call.
 const PIECES: usize = 64;
+/// A body of at most so many bytes is put behind its head, in the thread's buffer: copying it costs less than a vectored
+/// write does (docs/decisions/0011-http-front.md).
+const TOGETHER: usize = 4096;
 /// Requests answered in a row before others of the thread have their turn.
 const IN_A_ROW: u32 = 32;
 /// Time that a client has to read the last answer before the connection is closed under it.
@@ -94,10 +97,17 @@ enum State {
     /// Waits for a request, or the rest of its head.
     Idle,
     /// Waits for an answer that comes later.
-    Waiting { later: Later, asked: Asked, kind: RequestKind, since: MonoTime },
+    Waiting {
+        later: Later,
+        asked: Asked,
+        kind: RequestKind,
+        since: MonoTime,
+    },
     Sending(Box<Sending>),
     /// Everything was said; the client may still be reading.
-    Closing { shut: bool },
+    Closing {
+        shut: bool,
+    },
     /// The full server has it.
     Full(Pin<Box<dyn Future<Output = ()> + Send>>),
 }
@@ -274,6 +284,9 @@ impl<S: Socket> Connection<S> {
         let unfinished = matches!(framing, Framing::Chunks | Framing::Close);
         if framing == Framing::Chunks {
             pieces = pieces.into_iter().flat_map(chunk).collect();
+        }
+        if framing == Framing::Length && pieces.iter().map(Bytes::len).sum::<usize>() <= TOGETHER {
+            pieces.drain(..).for_each(|piece| scratch.head.extend_from_slice(&piece));
         }
         let mut written = 0;
         let sent = match &mut self.stream {
@@ -520,7 +533,10 @@ fn write_all<S: Socket>(
             count += 1;
         }
         let slices = slices.get(..count).unwrap_or_default();
-        let mut taken = ready!(Pin::new(&mut *stream).poll_write_vectored(cx, slices))?;
+        let mut taken = match slices {
+            [one] => ready!(Pin::new(&mut *stream).poll_write(cx, one))?,
+            _ => ready!(Pin::new(&mut *stream).poll_write_vectored(cx, slices))?,
+        };
         if taken == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }

@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use millstream_delivery::answer::{Reply};
+use millstream_delivery::answer::Reply;
 use millstream_media::time::Clock;
 use millstream_telemetry::RequestKind;
 use tower::ServiceExt as _;
@@ -104,7 +104,9 @@ async fn answer(
 /// the same, so none is before another of a lower bit rate.
 fn urgency(kind: RequestKind) -> Option<&'static str> {
     match kind {
-        RequestKind::Multivariant | RequestKind::Playlist | RequestKind::IframePlaylist | RequestKind::Mpd => Some("u=1"),
+        RequestKind::Multivariant | RequestKind::Playlist | RequestKind::IframePlaylist | RequestKind::Mpd => {
+            Some("u=1")
+        }
         RequestKind::Init | RequestKind::Part => Some("u=2"),
         RequestKind::Segment => Some("u=3"),
         _ => None,

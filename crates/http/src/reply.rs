@@ -32,7 +32,13 @@ pub fn chunk_begin(length: usize) -> Bytes {
 }
 
 /// Appends the head of `response` to `out`, and says how its body is framed. `date` is as RFC 9110 5.6.7 has it.
-pub fn write_head(out: &mut Vec<u8>, response: &Response<Body>, asked: Asked, keep_alive: bool, date: &[u8]) -> Framing {
+pub fn write_head(
+    out: &mut Vec<u8>,
+    response: &Response<Body>,
+    asked: Asked,
+    keep_alive: bool,
+    date: &[u8],
+) -> Framing {
     let status = response.status();
     let bodiless = status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED || status.is_informational();
     let body = response.body();

@@ -171,10 +171,7 @@ fn read(certificate: &Path, key: &Path) -> Result<Files, Error> {
     let bytes = |setting, path: &Path| {
         std::fs::read(path).map_err(|source| Error::Unreadable { setting, path: path.to_owned(), source })
     };
-    Ok(Files {
-        certificate: bytes("server.tls_certificate", certificate)?,
-        key: bytes("server.tls_key", key)?,
-    })
+    Ok(Files { certificate: bytes("server.tls_certificate", certificate)?, key: bytes("server.tls_key", key)? })
 }
 
 fn pair(provider: &CryptoProvider, files: &Files, certificate: &Path, key: &Path) -> Result<CertifiedKey, Error> {
@@ -187,6 +184,9 @@ fn pair(provider: &CryptoProvider, files: &Files, certificate: &Path, key: &Path
         .and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) })
         .map_err(not_pem("server.tls_certificate", "certificate", certificate))?;
     let private = PrivateKeyDer::from_pem_slice(&files.key).map_err(not_pem("server.tls_key", "private key", key))?;
-    CertifiedKey::from_der(chain, private, provider)
-        .map_err(|source| Error::NoPair { certificate: certificate.to_owned(), key: key.to_owned(), source })
+    CertifiedKey::from_der(chain, private, provider).map_err(|source| Error::NoPair {
+        certificate: certificate.to_owned(),
+        key: key.to_owned(),
+        source,
+    })
 }

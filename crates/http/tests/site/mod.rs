@@ -1,0 +1,161 @@
+//! A small site behind the front, and what a test asks of it.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response};
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use millstream_delivery::answer::{Answer, Delivery};
+use millstream_delivery::body::{Body, BrokenOff};
+use millstream_delivery::respond::{self, CacheLife, Entity};
+use millstream_http::front::{Door, Limits, Site, run};
+use millstream_media::time::{Clock, MonoTime, UtcTime};
+use millstream_telemetry::{Metrics, RequestKind, ServerMetrics};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+pub const LIST: &str = "#EXTM3U of the test";
+pub const LARGE: usize = 1 << 20;
+const LIMIT: Duration = Duration::from_secs(20);
+
+struct Wall(Instant);
+
+impl Clock for Wall {
+    fn utc(&self) -> UtcTime {
+        UtcTime(0)
+    }
+    fn mono(&self) -> MonoTime {
+        MonoTime(self.0.elapsed())
+    }
+}
+
+struct Media {
+    published: watch::Sender<u64>,
+}
+
+fn entity(pieces: Vec<Bytes>) -> Entity {
+    let etag = HeaderValue::from_static("tag");
+    Entity { pieces, gzip: None, etag, content_type: "text/plain", cache: CacheLife::Seconds(1) }
+}
+
+impl Delivery for Media {
+    fn answer(&self, request: &Request<()>, _: SocketAddr) -> Answer {
+        let send = |pieces| respond::entity(request.method(), request.headers(), &entity(pieces));
+        let unfinished = |last: Result<Bytes, BrokenOff>| {
+            let rest = futures::stream::iter([last]);
+            Answer::ready(RequestKind::Segment, Response::new(Body::unfinished(["one".into()], Box::pin(rest))))
+        };
+        match request.uri().path() {
+            "/live/a/list" => Answer::ready(RequestKind::Playlist, send(vec![LIST.into()])),
+            "/live/a/large" => Answer::ready(
+                RequestKind::Segment,
+                send(vec![vec![b'x'; LARGE / 2].into(), vec![b'x'; LARGE / 2].into()]),
+            ),
+            "/live/a/chunks" => unfinished(Ok("two".into())),
+            "/live/a/broken" => unfinished(Err(BrokenOff::GivenUp)),
+            "/live/a/wait" => {
+                let (mut published, response) = (self.published.subscribe(), send(vec![LIST.into()]));
+                Answer::later(RequestKind::Playlist, async move {
+                    let _ = published.changed().await;
+                    response
+                })
+            }
+            _ => Answer::ready(RequestKind::Other, respond::not_found("nothing\n")),
+        }
+    }
+}
+
+pub struct Server {
+    pub address: SocketAddr,
+    pub stop: watch::Sender<bool>,
+    pub ended: tokio::task::JoinHandle<()>,
+    published: watch::Sender<u64>,
+    metrics: ServerMetrics,
+}
+
+impl Server {
+    pub async fn start() -> Self {
+        Self::with_tls(None).await
+    }
+
+    pub async fn with_tls(tls: Option<TlsAcceptor>) -> Self {
+        let published = watch::Sender::new(0);
+        let all = Metrics::new();
+        let echo = axum::routing::post(async |body: Bytes| body);
+        let site = Site {
+            media: Arc::new(Media { published: published.clone() }),
+            router: axum::Router::new().route("/echo", echo),
+            metrics: all.http(),
+            clock: Arc::new(Wall(Instant::now())),
+        };
+        let limits = Limits {
+            head_timeout: Duration::from_secs(2),
+            stall_timeout: Duration::from_millis(500),
+            lanes: NonZeroUsize::new(2),
+            ..Limits::default()
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopping) = watch::channel(false);
+        let metrics = all.server();
+        let ended = tokio::spawn(run(vec![Door { listener, tls }], site, limits, metrics.clone(), stopping));
+        Server { address, stop, ended, published, metrics }
+    }
+
+    pub async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    pub fn publish(&self) {
+        self.published.send_modify(|n| *n += 1);
+    }
+
+    /// Returns when this many requests wait.
+    pub async fn until_waiting(&self, count: usize) {
+        until(|| self.published.receiver_count() == count).await;
+    }
+
+    /// Returns when this many connections are open.
+    pub async fn until_open(&self, count: usize) {
+        until(|| self.metrics.http_connections.get() == count as f64).await;
+    }
+}
+
+pub async fn until(condition: impl Fn() -> bool) {
+    let all = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, all).await.unwrap();
+}
+
+/// Head and body of an answer whose length is in its head.
+pub async fn read_answer(stream: &mut (impl AsyncRead + Unpin)) -> (String, Vec<u8>) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(tokio::time::timeout(LIMIT, stream.read_u8()).await.unwrap().unwrap());
+    }
+    let head = String::from_utf8(head).unwrap();
+    let length = head.lines().find_map(|l| l.strip_prefix("content-length: ")).unwrap().parse().unwrap();
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.unwrap();
+    (head, body)
+}
+
+/// Asks with HTTP/2 and reads the whole answer.
+pub async fn get_http_2(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, url: &str) -> Response<Bytes> {
+    let (mut send, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get(url).body(Empty::<Bytes>::new()).unwrap();
+    let (parts, body) = send.send_request(request).await.unwrap().into_parts();
+    Response::from_parts(parts, body.collect().await.unwrap().to_bytes())
+}
