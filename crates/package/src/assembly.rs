@@ -35,6 +35,8 @@ pub enum Output {
     },
     /// A chunk of a rendition.
     Chunk(RenditionName, Chunk),
+    /// The source's timeline or parameters changed before this segment, which begins next.
+    Discontinuity(u64),
     /// A segment of a rendition is whole.
     End(RenditionName, SegmentEnd),
     /// The encoder's output was not as it should be; the assembly went on.
@@ -347,6 +349,7 @@ impl Assembly {
         while let Some(output) = segmenter.pull() {
             self.outputs.push_back(match output {
                 SegmenterOutput::Chunk(chunk) => Output::Chunk(rendition.clone(), chunk),
+                SegmenterOutput::Discontinuity(segment) => Output::Discontinuity(segment),
                 SegmenterOutput::SegmentEnd(end) => {
                     self.ended = self.ended.max(end.segment);
                     Output::End(rendition.clone(), end)

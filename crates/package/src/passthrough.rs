@@ -30,6 +30,8 @@ const TRACK_GONE_AT_MOST: Duration = Duration::from_secs(10);
 const MAX_STEP: Duration = Duration::from_millis(500);
 /// How long a changed track waits for the other one's new configuration.
 const SETTLE: Duration = Duration::from_millis(300);
+/// What a part may be longer than those of the first segment.
+const PART_TOLERANCE: Duration = Duration::from_millis(4);
 /// Units that may wait for the first segment's tracks to be known.
 const MAX_WAITING_UNITS: usize = 2048;
 /// An audio clock this far from its timestamps is set right step by step.
@@ -63,6 +65,8 @@ struct Running {
     shown: bool,
     held: Vec<Output>,
     held_bytes: [u64; 2],
+    /// Of those that are held.
+    longest_part: Duration,
 }
 
 /// The packager of a passthrough channel.
@@ -89,6 +93,8 @@ pub struct Passthrough {
     /// Of video and audio: it is gone.
     gone: [bool; 2],
     session_begun: bool,
+    /// What no part is longer than, once that is decided.
+    part_target: Option<Duration>,
     steps: VecDeque<Step>,
     video_name: RenditionName,
     audio_name: RenditionName,
@@ -113,6 +119,7 @@ impl Passthrough {
             missing: [Duration::ZERO; 2],
             gone: [false; 2],
             session_begun: false,
+            part_target: None,
             steps: VecDeque::new(),
             video_name,
             audio_name,
@@ -293,6 +300,7 @@ impl Passthrough {
             shown: false,
             held: Vec::new(),
             held_bytes: [0, 0],
+            longest_part: Duration::ZERO,
         });
         (self.waiting_since, self.settling) = (None, false);
         let mut result = Ok(());
@@ -361,9 +369,13 @@ impl Passthrough {
                 if let Some(bytes) = running.held_bytes.get_mut(at) {
                     *bytes += chunk.bytes.len() as u64;
                 }
+                let scale = running.tracks.iter().find(|t| t.name == name).map_or(Timescale::MPEG, |t| t.timescale);
+                let part = Duration::from_secs_f64(scale.seconds(chunk.duration));
+                running.longest_part = running.longest_part.max(part);
             }
             let output = match output {
                 SegmenterOutput::Chunk(chunk) => Output::Chunk(name, chunk),
+                SegmenterOutput::Discontinuity(segment) => Output::Discontinuity(segment),
                 SegmenterOutput::SegmentEnd(end) => Output::End(name, end),
                 SegmenterOutput::Warning(warning) => Output::Warning(name, warning),
             };
@@ -385,7 +397,17 @@ impl Passthrough {
         let wanted = Duration::from_millis(self.config.target_ms.into());
         let length = length.unwrap_or(wanted);
         if !std::mem::replace(&mut self.session_begun, true) {
-            self.steps.push_back(Step::BeginSession(Timing::passthrough(length, wanted)));
+            let mut timing = Timing::passthrough(length, wanted);
+            if self.config.low_latency {
+                // Timestamps are often rounded to milliseconds: the next part may be a little longer than these.
+                let longest = running.longest_part.max(Duration::from_millis(self.config.part_ms.into()));
+                timing = timing.with_parts(longest + PART_TOLERANCE);
+                self.part_target = timing.part_target();
+            }
+            self.steps.push_back(Step::BeginSession(timing));
+        }
+        if let Some(longest) = self.part_target {
+            running.segmenter.limit_parts(longest);
         }
         let seconds = length.as_secs_f64().max(0.1);
         for track in &mut running.tracks {

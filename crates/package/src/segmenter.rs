@@ -31,6 +31,8 @@ pub const MAX_DTS: u64 = 1 << 60;
 pub enum SegmenterOutput {
     /// A chunk, which is a part.
     Chunk(Chunk),
+    /// The source's timeline or parameters changed before this segment, whose first chunk comes next.
+    Discontinuity(u64),
     /// The segment whose chunks came before is whole.
     SegmentEnd(SegmentEnd),
     /// The input was not as it should be; the segmenter went on.

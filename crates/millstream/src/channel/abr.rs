@@ -282,6 +282,7 @@ impl Abr {
             }
             publisher.apply(output, false).await;
         }
+        publisher.flush();
     }
 
     fn note_progress(&mut self, rendition: &RenditionName, dts: u64) {
@@ -393,6 +394,7 @@ impl Abr {
         while let Some(output) = assembly.poll() {
             publisher.apply(output, false).await;
         }
+        publisher.flush();
     }
 
     fn count(&mut self, stats: &millstream_encode::event::EncoderStats, metrics: &ChannelMetrics) {
@@ -464,13 +466,13 @@ const fn family_of(rate: FrameRate) -> FrameFamily {
     if rate.den() == 1 { FrameFamily::Whole } else { FrameFamily::Ntsc }
 }
 
-/// Video frames in a part; a whole segment without low latency.
 /// Parts are listed if low latency is wanted.
 fn timing(config: &ChannelConfig, grid: SegmentGrid) -> Timing {
     let timing = Timing::epoch_locked(grid);
     if config.low_latency { timing.with_part_frames(part_frames(config, grid)) } else { timing }
 }
 
+/// Video frames in a part; a whole segment without low latency.
 fn part_frames(config: &ChannelConfig, grid: SegmentGrid) -> u32 {
     if !config.low_latency {
         return grid.frames_per_segment();

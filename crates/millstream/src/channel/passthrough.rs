@@ -30,6 +30,7 @@ impl PassthroughSession {
             first_segment,
             target_ms: config.segment_seconds.millis(),
             part_ms: config.part_seconds.millis(),
+            low_latency: config.low_latency,
             ..PassthroughConfig::default()
         };
         let packager = Passthrough::new(settings, RenditionName::new(VIDEO)?, RenditionName::new(AUDIO)?);
@@ -68,6 +69,7 @@ impl PassthroughSession {
                 Step::Output { output, discontinuity } => publisher.apply(output, discontinuity).await,
             }
         }
+        publisher.flush();
     }
 }
 

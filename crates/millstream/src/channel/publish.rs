@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millstream_control::channel::ChannelName;
-use millstream_control::documents::{Continuity, Documents};
+use millstream_control::documents::Continuity;
 use millstream_control::registry::Registry;
 use millstream_media::cmaf;
-use millstream_media::segment::SegmentEnd;
+use millstream_media::segment::{Chunk, SegmentEnd};
 use millstream_media::time::{Clock, UtcTime};
 use millstream_media::track::{RenditionName, Track};
 use millstream_origin::channel::ChannelOrigin;
 use millstream_package::assembly::Output;
 use millstream_telemetry::{ChannelMetrics, Metrics};
 use millstream_window::{Timing, Window};
+use tokio::task::JoinHandle;
 
 /// Time the store may take to note a segment's number before the segment is published without.
 const STORE_PATIENCE: Duration = Duration::from_millis(500);
@@ -26,6 +27,13 @@ pub struct Publisher {
     registry: Arc<Registry>,
     clock: Arc<dyn Clock>,
     continuity: Continuity,
+    /// The highest number of which a byte could be fetched.
+    used: u64,
+    /// A write of `continuity` under way.
+    noting: Option<JoinHandle<()>>,
+    /// The newest chunk, until it is known whether its segment ends with it: a list never shows a segment that has all
+    /// its parts and no end.
+    held: Option<(RenditionName, Chunk)>,
     tracks: Vec<(Track, Bytes)>,
     timing: Option<Timing>,
     passthrough: bool,
@@ -56,6 +64,9 @@ impl Publisher {
             origin,
             registry,
             clock,
+            used: continuity.last_segment,
+            noting: None,
+            held: None,
             continuity,
             tracks: Vec::new(),
             timing: None,
@@ -99,29 +110,47 @@ impl Publisher {
 
     /// A list begins.
     pub fn begin_session(&mut self, timing: Timing, passthrough: bool) {
+        self.flush();
         self.passthrough = passthrough;
         self.timing = Some(timing);
         let now = self.clock.mono();
         self.origin.with_window(|window| window.begin_session(timing, now));
     }
 
-    /// One step of the packager.
+    /// One step of the packager. [`Publisher::flush`] follows the last one that is there.
     pub async fn apply(&mut self, output: Output, discontinuity: bool) {
-        let now = self.clock.mono();
+        if !matches!((&output, &self.held), (Output::End(ends, _), Some((held, _))) if ends == held) {
+            self.flush();
+        }
         match output {
             Output::BeginPeriod { first_segment, tracks } => self.begin_period(first_segment, tracks, discontinuity),
             Output::Chunk(rendition, chunk) => {
-                let pushed = self.origin.with_window(|window| window.push_chunk(&rendition, chunk, now));
-                if let Err(error) = pushed {
-                    tracing::warn!(channel = %self.name, %rendition, %error, "a chunk could not be listed");
+                if self.lists_parts() {
+                    self.use_number(chunk.segment).await;
                 }
+                self.held = Some((rendition, chunk));
             }
+            Output::Discontinuity(segment) => self.origin.with_window(|window| window.discontinuity(segment)),
             Output::End(rendition, end) => self.end_segment(&rendition, end).await,
             Output::Warning(rendition, warning) => {
                 tracing::warn!(channel = %self.name, %rendition, %warning, "packaging");
                 self.channel_metrics.ingest_gaps.increment();
             }
         }
+    }
+
+    /// What came last is listed.
+    pub fn flush(&mut self) {
+        let Some((rendition, chunk)) = self.held.take() else { return };
+        let now = self.clock.mono();
+        let pushed = self.origin.with_window(|window| window.push_chunk(&rendition, chunk, now));
+        if let Err(error) = pushed {
+            tracing::warn!(channel = %self.name, %rendition, %error, "a chunk could not be listed");
+        }
+    }
+
+    fn lists_parts(&self) -> bool {
+        self.timing.is_some_and(|timing| timing.part_target().is_some())
     }
 
     fn begin_period(&mut self, first_segment: u64, tracks: Vec<Track>, discontinuity: bool) {
@@ -144,17 +173,19 @@ impl Publisher {
     }
 
     async fn end_segment(&mut self, rendition: &RenditionName, end: SegmentEnd) {
-        // On the disk before the first byte of this number can be fetched: no number is ever used twice.
-        if end.segment > self.continuity.last_segment {
-            self.continuity.last_segment = end.segment;
-            self.continuity.on_air = true;
-            if self.passthrough {
-                self.continuity.passthrough_next_sequence = end.segment + 1;
-            }
-            self.save().await;
-        }
+        self.use_number(end.segment).await;
         let now = self.clock.mono();
-        let mut ended = self.origin.with_window(|window| window.end_segment(rendition, end, now));
+        let last = self.held.take();
+        let mut ended = self.origin.with_window(|window| {
+            if let Some((rendition, chunk)) = last {
+                window.push_chunk(&rendition, chunk, now)?;
+            }
+            window.end_segment(rendition, end, now)
+        });
+        if self.lists_parts() && end.segment == self.used {
+            // Its first part is a part's length away, time enough for the disk.
+            self.note(end.segment + 1).await;
+        }
         if let Err(millstream_window::Error::TooLong { duration_ms, .. }) = ended {
             self.lengthen(end.segment, duration_ms);
             ended = self.origin.with_window(|window| window.end_segment(rendition, end, now));
@@ -180,7 +211,9 @@ impl Publisher {
         let Some(timing) = self.timing else { return };
         let target = u32::try_from(duration_ms.div_ceil(1000) + 1).unwrap_or(u32::MAX);
         tracing::warn!(channel = %self.name, segment, duration_ms, target, "segments became longer; a new list begins");
-        self.begin_session(Timing::with_target(timing.length(), target), self.passthrough);
+        let longer = Timing::with_target(timing.length(), target);
+        let longer = timing.part_target().map_or(longer, |part| longer.with_parts(part));
+        self.begin_session(longer, self.passthrough);
         let begun = self.origin.with_window(|window: &mut Window| {
             let first = segment.max(window.highest().map_or(0, |highest| highest + 1));
             window.begin_period(first, self.tracks.clone(), true)
@@ -192,25 +225,60 @@ impl Publisher {
 
     /// The list is final.
     pub async fn end_session(&mut self) {
+        self.flush();
         let now = self.clock.mono();
         self.origin.with_window(|window| window.end(now));
         self.continuity.on_air = false;
         self.save().await;
     }
 
+    /// On the disk before the first byte of this number can be fetched: no number is ever used twice.
+    async fn use_number(&mut self, number: u64) {
+        if number > self.used {
+            self.used = number;
+            self.note(number).await;
+            self.noted().await;
+        }
+    }
+
+    /// Begins to write that this number is in use.
+    async fn note(&mut self, number: u64) {
+        if number <= self.continuity.last_segment {
+            return;
+        }
+        self.noted().await;
+        self.continuity.last_segment = number;
+        self.continuity.on_air = true;
+        if self.passthrough {
+            self.continuity.passthrough_next_sequence = number + 1;
+        }
+        self.continuity.discontinuity_sequence = self.origin.with_window(|window| window.next_discontinuity_sequence());
+        let (registry, name, continuity) = (Arc::clone(&self.registry), self.name.clone(), self.continuity.clone());
+        self.noting = Some(tokio::spawn(async move { write(&registry, &name, &continuity).await }));
+    }
+
+    /// Returns when nothing is being written any more.
+    async fn noted(&mut self) {
+        if let Some(noting) = self.noting.take() {
+            let _ = noting.await;
+        }
+    }
+
     /// Writes what must be remembered.
     pub async fn save(&mut self) {
+        self.flush();
+        self.noted().await;
+        // A number that was noted ahead and not used is free.
+        self.continuity.last_segment = self.used;
         self.continuity.discontinuity_sequence = self.origin.with_window(|window| window.next_discontinuity_sequence());
-        let documents: &Documents = self.registry.documents();
-        let saved = tokio::time::timeout(STORE_PATIENCE, documents.save_continuity(&self.name, &self.continuity)).await;
-        match saved {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::error!(channel = %self.name, %error, "the channel's continuity cannot be written")
-            }
-            Err(_) => {
-                tracing::error!(channel = %self.name, "the store is slow; a segment's number was not noted in time")
-            }
-        }
+        write(&self.registry, &self.name, &self.continuity).await;
+    }
+}
+
+async fn write(registry: &Registry, name: &ChannelName, continuity: &Continuity) {
+    match tokio::time::timeout(STORE_PATIENCE, registry.documents().save_continuity(name, continuity)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(channel = %name, %error, "the channel's continuity cannot be written"),
+        Err(_) => tracing::error!(channel = %name, "the store is slow; a segment's number was not noted in time"),
     }
 }

@@ -103,6 +103,9 @@ impl Assembler {
         (self.pending_bytes, self.pending_duration) = (0, 0);
         let (Some(first), Some(open)) = (samples.first(), self.open.as_mut()) else { return Ok(()) };
         let presented = first.dts.saturating_add_signed(first.composition_offset.into());
+        if open.discontinuity && !open.begun {
+            self.out.push_back(SegmenterOutput::Discontinuity(open.number));
+        }
         let opens_at = (!open.begun).then(|| UtcTime::from_ticks(presented, self.scale));
         let chunk = cmaf::chunk(ChunkHead { segment: open.number, part, opens_at }, &samples)?;
         open.begun = true;

@@ -1,5 +1,7 @@
 //! One passthrough track: durations by looking one sample ahead, cuts where it is told, parts as they fill.
 
+use std::time::Duration;
+
 use millstream_media::cmaf::{MAX_CHUNK_BYTES, MAX_PARTS_PER_SEGMENT};
 use millstream_media::time::Timescale;
 use millstream_media::track::Track;
@@ -11,6 +13,15 @@ use super::{Error, MAX_DTS, MAX_QUEUED, PassthroughConfig};
 /// Milliseconds in ticks, rounded down.
 pub(super) fn ticks(ms: u32, scale: Timescale) -> u64 {
     u64::from(ms) * u64::from(scale.get()) / 1000
+}
+
+/// How long parts are, in ticks.
+#[derive(Clone, Copy)]
+enum PartLength {
+    /// They end where this is nearest.
+    About(u64),
+    /// They have all the samples that fit.
+    AtMost(u64),
 }
 
 /// Where a track is to be cut.
@@ -32,7 +43,7 @@ pub(super) struct Cutter {
     /// Duration of the sample before it, or a plausible one.
     pub(super) last_duration: u32,
     next_part: u32,
-    part_ticks: u64,
+    part_length: PartLength,
     max_gap_ticks: u64,
 }
 
@@ -46,7 +57,7 @@ impl Cutter {
             earliest: 0,
             last_duration: if track.is_video() { (scale.get() / 30).max(1) } else { 1024 },
             next_part: 0,
-            part_ticks: ticks(config.part_ms, scale).max(1),
+            part_length: PartLength::About(ticks(config.part_ms, scale).max(1)),
             max_gap_ticks: ticks(config.max_gap_ms, scale),
         }
     }
@@ -116,17 +127,32 @@ impl Cutter {
     /// Adds a sample of known duration; writes the part when the next sample would make it too long.
     fn add(&mut self, sample: Sample) -> Result<(), Error> {
         let duration = u64::from(sample.duration);
-        let too_long = self.assembler.pending_duration() + duration > self.part_ticks;
+        let too_long = self.is_full_after(duration);
         let too_large = self.assembler.is_full_for(sample.data.len());
         if !self.assembler.is_empty() && (too_large || (too_long && self.may_cut_part())) {
             self.write_part()?;
         }
         self.assembler.add(sample);
         // The next sample will most likely last as long as this one.
-        if self.assembler.pending_duration() + duration > self.part_ticks && self.may_cut_part() {
+        if self.is_full_after(duration) && self.may_cut_part() {
             self.write_part()?;
         }
         Ok(())
+    }
+
+    /// Whether a sample of this duration would make the part too long.
+    fn is_full_after(&self, duration: u64) -> bool {
+        let pending = self.assembler.pending_duration();
+        match self.part_length {
+            PartLength::About(ticks) => pending + duration / 2 > ticks,
+            PartLength::AtMost(ticks) => pending + duration > ticks,
+        }
+    }
+
+    /// No part is longer from now on.
+    pub(super) fn limit_parts(&mut self, longest: Duration) {
+        let ticks = longest.as_nanos() * u128::from(self.assembler.scale().get()) / 1_000_000_000;
+        self.part_length = PartLength::AtMost(u64::try_from(ticks).unwrap_or(u64::MAX).max(1));
     }
 
     /// The last part that a segment may have takes all that is left of it.

@@ -1,6 +1,7 @@
 //! Segmenting what is not encoded: cuts at the source's own random access points, durations as they come.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use millstream_media::time::Timescale;
 use millstream_media::track::Track;
@@ -28,8 +29,10 @@ pub struct PassthroughConfig {
     pub first_segment: u64,
     /// A segment ends at the first random access point once it is seven eighths of this long. Default 2000 ms.
     pub target_ms: u32,
-    /// No part is longer, but for a single sample that is. Default 500 ms.
+    /// How long parts are to be: a part is ended with the sample whose end is nearest. Default 500 ms.
     pub part_ms: u32,
+    /// Chunks are listed as parts. Default false.
+    pub low_latency: bool,
     /// A segment that has become so long without a random access point is cut off. Default 20,000 ms.
     pub max_segment_ms: u32,
     /// A sample lasts until the next one, if that comes within this time; else something is missing. Default 3000 ms.
@@ -44,6 +47,7 @@ impl Default for PassthroughConfig {
             first_segment: 1,
             target_ms: 2000,
             part_ms: 500,
+            low_latency: false,
             max_segment_ms: 20_000,
             max_gap_ms: 3000,
             max_skew_ms: 1000,
@@ -152,6 +156,13 @@ impl PassthroughSegmenter {
     /// Number that the next segment will have; what the caller keeps for the next start.
     pub fn next_segment(&self) -> u64 {
         self.next_segment
+    }
+
+    /// From now on parts have as many samples as fit into this, and none is longer but for a single sample that is: they
+    /// are of one length then, but for the last of a segment (STANDARDS 1.37).
+    pub fn limit_parts(&mut self, longest: Duration) {
+        let cutters = self.video.iter_mut().map(|v| &mut v.cutter).chain(self.audio.iter_mut().map(|a| &mut a.cutter));
+        cutters.for_each(|cutter| cutter.limit_parts(longest));
     }
 
     /// The configuration or the timeline changes with the next sample: it begins a new segment, marked as a

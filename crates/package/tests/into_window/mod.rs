@@ -102,6 +102,7 @@ impl Fed {
                 ended.unwrap();
                 self.ends.entry(rendition).or_default().push(end);
             }
+            Output::Discontinuity(segment) => self.window.discontinuity(segment),
             Output::Warning(_, warning) => self.warnings.push(warning),
         }
     }
