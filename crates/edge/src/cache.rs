@@ -2,7 +2,7 @@
 
 use foyer::{
     BlockEngineConfig, DeviceBuilder as _, FsDeviceBuilder, HybridCache, HybridCacheBuilder, HybridCachePolicy,
-    HybridCacheProperties, Location,
+    HybridCacheProperties, Location, LruConfig,
 };
 
 use crate::config::Config;
@@ -31,6 +31,8 @@ impl Cache {
             .with_policy(HybridCachePolicy::WriteOnInsertion)
             .memory(config.memory_bytes)
             .with_shards(8)
+            // Live media is wanted while it is new: how often it was wanted before says nothing.
+            .with_eviction_config(LruConfig::default())
             .with_weighter(|key: &String, object: &Object| key.len() + object.weight())
             .storage();
         let builder = if on_disk {

@@ -16,7 +16,12 @@ use clap::Parser as _;
 use cli::{Cli, Command, DemoArgs, ServeArgs};
 
 fn main() -> ExitCode {
-    cli::report(run(Cli::parse()))
+    let cli = Cli::parse();
+    // Its exit code says more than that it failed.
+    if let Command::Check(arguments) = &cli.command {
+        return cli::run_check(arguments);
+    }
+    cli::report(run(cli))
 }
 
 fn run(cli: Cli) -> Result<()> {
@@ -24,15 +29,20 @@ fn run(cli: Cli) -> Result<()> {
         Command::Serve(arguments) => run_serve(&arguments),
         Command::Demo(arguments) => run_demo(&arguments),
         Command::Channel(arguments) => cli::run_channel(&arguments),
+        Command::Check(_) => Ok(()),
     }
 }
 
 fn run_serve(arguments: &ServeArgs) -> Result<()> {
     arguments.role.check()?;
-    let loaded = config::load(arguments.config.as_deref(), &arguments.addresses.flags())?;
+    let flags = config::Flags { origins: arguments.origin.clone(), ..arguments.addresses.flags() };
+    let loaded = config::load(arguments.config.as_deref(), &flags)?;
     if arguments.print_config {
         print!("{}", loaded.config.to_toml()?);
         return Ok(());
+    }
+    if arguments.role == cli::Role::Edge {
+        return serve::run_edge(loaded);
     }
     serve::run(loaded, None)
 }

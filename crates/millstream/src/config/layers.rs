@@ -28,6 +28,8 @@ pub struct Flags {
     pub data_dir: Option<PathBuf>,
     /// `--log-level`
     pub log_level: Option<String>,
+    /// `--origin`, each
+    pub origins: Vec<String>,
 }
 
 /// Everything that is wrong with a configuration, each with its place.
@@ -174,11 +176,14 @@ impl Layers {
     fn read_flags(&mut self, flags: &Flags) {
         let text = |t: &Option<String>| t.clone().map(Value::String);
         let data_dir = flags.data_dir.as_ref().map(|d| Value::String(d.display().to_string()));
+        let origins = flags.origins.iter().cloned().map(Value::String).collect::<Vec<_>>();
+        let origins = (!origins.is_empty()).then_some(Value::Array(origins));
         for (section, key, flag, value) in [
             ("server", "http", "--http", text(&flags.http)),
             ("server", "data_dir", "--data-dir", data_dir),
             ("ingest", "rtmp", "--rtmp", text(&flags.rtmp)),
             ("log", "level", "--log-level", text(&flags.log_level)),
+            ("edge", "origins", "--origin", origins),
         ] {
             if let Some(value) = value {
                 self.values.insert((section, key), (value, Source::Flag(flag)));

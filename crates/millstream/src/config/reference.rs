@@ -9,10 +9,10 @@ use serde_json::Value;
 use utoipa::PartialSchema;
 
 use super::layers::variable_name;
-use super::settings::{Archive, Config, Encode, Ingest, Limits, Log, Server};
+use super::settings::{Archive, Config, Edge, Encode, Ingest, Limits, Log, Server};
 
 /// The sections, in the order of the page.
-pub const SECTIONS: [&str; 6] = ["server", "ingest", "encode", "archive", "log", "limits"];
+pub const SECTIONS: [&str; 7] = ["server", "ingest", "encode", "archive", "log", "limits", "edge"];
 
 struct Section {
     name: &'static str,
@@ -23,8 +23,15 @@ struct Section {
 
 /// Built once from the schemas that the settings' doc comments make.
 static DOCUMENTED: LazyLock<Vec<Section>> = LazyLock::new(|| {
-    let schemas =
-        [Server::schema(), Ingest::schema(), Encode::schema(), Archive::schema(), Log::schema(), Limits::schema()];
+    let schemas = [
+        Server::schema(),
+        Ingest::schema(),
+        Encode::schema(),
+        Archive::schema(),
+        Log::schema(),
+        Limits::schema(),
+        Edge::schema(),
+    ];
     SECTIONS
         .into_iter()
         .zip(schemas)

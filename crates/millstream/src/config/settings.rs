@@ -24,6 +24,8 @@ pub struct Config {
     pub log: Log,
     /// `[limits]`
     pub limits: Limits,
+    /// `[edge]`
+    pub edge: Edge,
     /// `[[channel]]`
     pub channel: Vec<ChannelConfig>,
 }
@@ -150,6 +152,46 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits { http_connections: 20_000, rtmp_connections: 500, rtmp_connections_per_address: 50 }
+    }
+}
+
+/// The edge role (`--role edge`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Edge {
+    /// Servers that the edge asks, the preferred one first: `http://HOST:PORT` or `https://HOST`. Origins, or other edges.
+    pub origins: Vec<String>,
+    /// PEM file with certificates that sign the origins', besides those of the system.
+    #[schema(value_type = String)]
+    pub origin_ca: PathBuf,
+    /// Bytes of objects kept in memory.
+    pub memory_bytes: u64,
+    /// Bytes of media kept on disk; 0 keeps none, less than 67108864 counts as that.
+    pub disk_bytes: u64,
+    /// Folder of the disk cache; `edge-cache` in the data folder if empty.
+    #[schema(value_type = String)]
+    pub disk_path: PathBuf,
+    /// Time in which an origin must connect, and must begin to answer, while another one may be asked instead, in
+    /// milliseconds. Raise it for origins that are far away.
+    pub failover_ms: u32,
+    /// Requests that one client address may make in a second, twice that in a burst; 0 for no limit. Loopback has none.
+    pub requests_per_second_per_address: u32,
+    /// Requests of one client address that may wait for an origin at once; 0 for no limit. Loopback has none.
+    pub waiting_per_address: u32,
+}
+
+impl Default for Edge {
+    fn default() -> Self {
+        Edge {
+            origins: Vec::new(),
+            origin_ca: PathBuf::new(),
+            memory_bytes: 512 << 20,
+            disk_bytes: 0,
+            disk_path: PathBuf::new(),
+            failover_ms: 150,
+            requests_per_second_per_address: 4000,
+            waiting_per_address: 4000,
+        }
     }
 }
 

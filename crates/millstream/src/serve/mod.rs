@@ -1,11 +1,13 @@
 //! `millstream serve`: binds, tells where, runs until told to stop, and stops in order.
 //!
 //! - [`descriptors`]: how many files and connections may be open.
+//! - [`edge`]: the same as an edge.
 //! - [`folder`]: the data folder, held by one server at a time.
 //! - [`http`]: the HTTP front's doors and TLS.
 //! - [`operations`]: `/healthz`, `/readyz`, `/metrics`.
 
 mod descriptors;
+mod edge;
 mod folder;
 mod http;
 mod operations;
@@ -38,6 +40,19 @@ use crate::{assets, demo};
 /// # Errors
 /// If it cannot start; each error names the cause and the mend.
 pub fn run(loaded: Loaded, demo_key: Option<StreamKey>) -> Result<()> {
+    begin(&loaded)?.block_on(serve(loaded.config, demo_key))
+}
+
+/// Runs an edge until SIGTERM or SIGINT.
+///
+/// # Errors
+/// If it cannot start; each error names the cause and the mend.
+pub fn run_edge(loaded: Loaded) -> Result<()> {
+    begin(&loaded)?.block_on(edge::serve(loaded.config))
+}
+
+/// Starts the log, says what was configured, and makes the runtime.
+fn begin(loaded: &Loaded) -> Result<tokio::runtime::Runtime> {
     log::init(&loaded.config.log.level, loaded.config.log.format.into())?;
     if let Some(file) = &loaded.file {
         tracing::info!(file = %file.display(), "configuration read");
@@ -48,8 +63,7 @@ pub fn run(loaded: Loaded, demo_key: Option<StreamKey>) -> Result<()> {
     for note in loaded.config.notes() {
         tracing::info!("{note}");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
-    runtime.block_on(serve(loaded.config, demo_key))
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")
 }
 
 async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
@@ -109,8 +123,7 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
         clock.as_ref(),
         stopping.clone(),
     ));
-    let router = router.fallback(operations::nothing_here);
-    let router = http::with_peer(router);
+    let router = http::with_peer(router.fallback(operations::nothing_here));
     let site = front::Site { media: origin, router, metrics: metrics.http(), clock: Arc::clone(&clock) };
     let connections = config.limits.http_connections as usize;
     let limits = front::Limits { connections, drain, ..front::Limits::default() };

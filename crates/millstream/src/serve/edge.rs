@@ -1,0 +1,101 @@
+//! `millstream serve --role edge`: the same HTTP front before a cache instead of an origin.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use axum::Json;
+use axum::Router;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use http::{HeaderName, HeaderValue, header};
+use millstream_edge::Edge;
+use millstream_http::front;
+use millstream_media::time::Clock;
+use millstream_telemetry::Metrics;
+use tokio::sync::watch;
+
+use super::{LISTENING_FILE, announce, descriptors, folder, operations, wait_for_signal};
+use crate::clock::SystemClock;
+use crate::config::Config;
+
+/// Runs an edge until a signal.
+///
+/// # Errors
+/// If it cannot start.
+pub async fn serve(config: Config) -> Result<()> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let metrics = Metrics::new();
+    let drain = Duration::from_millis(config.server.drain_seconds.millis().into());
+    descriptors::raise(config.limits.http_connections);
+    let _folder = folder::take(&config.server.data_dir)?;
+    let edge = Arc::new(Edge::open(settings(&config), &metrics).await?);
+    let mut listening = BTreeMap::new();
+    let doors = super::http::doors(&config, &mut listening).await?;
+
+    let (stop, stopping) = watch::channel(false);
+    let (stop_http, http_stopping) = watch::channel(false);
+    let (status, time) = (Arc::clone(&edge), Arc::clone(&clock));
+    let router = Router::new()
+        .route("/api/v1/edge", get(move || async move { Json(status.origins()) }))
+        .route("/api/v1/time", get(move || async move { time_now(time.as_ref()) }))
+        .merge(operations::router(metrics.clone(), clock.as_ref(), stopping))
+        .fallback(operations::nothing_here);
+    let media: Arc<dyn millstream_delivery::answer::Delivery> = Arc::<Edge>::clone(&edge);
+    let site = front::Site {
+        media,
+        router: super::http::with_peer(router),
+        metrics: metrics.http(),
+        clock: Arc::clone(&clock),
+    };
+    let connections = config.limits.http_connections as usize;
+    let limits = front::Limits { connections, drain, ..front::Limits::default() };
+    let web = tokio::spawn(front::run(doors, site, limits, metrics.server(), http_stopping));
+    announce(&config.server.data_dir, &listening)?;
+
+    let reason = wait_for_signal().await?;
+    tracing::info!(reason, "stopping: readyz fails first, then answers end");
+    stop.send_replace(true);
+    // Load balancers look about once a second.
+    tokio::time::sleep(READY_GRACE.min(drain)).await;
+    stop_http.send_replace(true);
+    if tokio::time::timeout(drain + Duration::from_secs(1), web).await.is_err() {
+        tracing::warn!("answers were not all sent within server.drain_seconds");
+    }
+    edge.close().await;
+    let _ = std::fs::remove_file(config.server.data_dir.join(LISTENING_FILE));
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Time between a `/readyz` that fails and the end of listening.
+const READY_GRACE: Duration = Duration::from_secs(1);
+
+fn settings(config: &Config) -> millstream_edge::Config {
+    let set = &config.edge;
+    let path = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
+    millstream_edge::Config {
+        origin_ca: path(&set.origin_ca),
+        memory_bytes: usize::try_from(set.memory_bytes).unwrap_or(usize::MAX),
+        disk_bytes: usize::try_from(set.disk_bytes).unwrap_or(usize::MAX),
+        disk_path: path(&set.disk_path).unwrap_or_else(|| config.server.data_dir.join("edge-cache")),
+        connect_timeout: Duration::from_millis(set.failover_ms.into()),
+        answer_timeout: Duration::from_millis(set.failover_ms.into()),
+        requests_per_second_per_address: set.requests_per_second_per_address,
+        waiting_per_address: set.waiting_per_address,
+        ..millstream_edge::Config::new(set.origins.clone())
+    }
+}
+
+/// The time for players' clocks, as an origin has it: manifests name this path on the host they came from.
+fn time_now(clock: &dyn Clock) -> Response {
+    const HEADERS: [(HeaderName, HeaderValue); 4] = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
+        (header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Date")),
+    ];
+    (HEADERS, clock.utc().to_iso8601()).into_response()
+}
