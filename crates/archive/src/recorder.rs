@@ -208,7 +208,7 @@ impl Recorder {
         // Line-ups stay in order, whatever the caller says.
         let least = self.asset.line_ups.last().map_or(0, |l| l.first.saturating_add(1));
         self.asset.line_ups.push(LineUp { first: first.max(least), ..next });
-        self.publishing.document_changed();
+        self.publishing.line_up_changed();
         Ok(())
     }
 

@@ -303,7 +303,7 @@ impl Recording {
     }
 
     /// Keeps a segment in the spool, if there is one with room.
-    async fn keep(&self, rendition: &RenditionName, number: u64, jump: bool, chunks: &[Bytes], bytes: u64) -> bool {
+    async fn keep(&mut self, rendition: &RenditionName, number: u64, jump: bool, chunks: &[Bytes], bytes: u64) -> bool {
         if self.in_spool + bytes > self.options.spool_bytes {
             return false;
         }
@@ -311,13 +311,13 @@ impl Recording {
         self.spool_call(move |spool| spool.keep(&rendition, number, jump, &chunks)).await
     }
 
-    async fn keep_document(&self) {
+    async fn keep_document(&mut self) {
         if let Ok(text) = serde_json::to_vec(self.core.asset()) {
             self.spool_call(move |spool| spool.keep_document(&text)).await;
         }
     }
 
-    async fn forget(&self, rendition: &RenditionName, number: u64) {
+    async fn forget(&mut self, rendition: &RenditionName, number: u64) {
         let rendition = rendition.clone();
         self.spool_call(move |spool| {
             spool.forget(&rendition, number);
@@ -327,7 +327,7 @@ impl Recording {
     }
 
     /// Runs a call that blocks; false without a spool, or if it failed.
-    async fn spool_call(&self, call: impl FnOnce(&Spool) -> std::io::Result<()> + Send + 'static) -> bool {
+    async fn spool_call(&mut self, call: impl FnOnce(&Spool) -> std::io::Result<()> + Send + 'static) -> bool {
         let Some(spool) = self.spool.clone() else { return false };
         match tokio::task::spawn_blocking(move || call(&spool)).await {
             Ok(Ok(())) => true,
@@ -400,6 +400,11 @@ impl Recording {
 
     fn start_uploads(&mut self) {
         while self.uploads.len() < self.options.uploads.max(1) {
+            // Init segments are at the front. Segments wait until the stored document knows their tracks.
+            let is_init = matches!(self.queue.front(), Some(Key::Init { .. }));
+            if !is_init && !self.core.line_ups_are_stored() {
+                break;
+            }
             let Some(key) = self.queue.pop_front() else { break };
             let source = match &key {
                 Key::Init { rendition, version } => {

@@ -32,6 +32,8 @@ pub struct Publication {
     pub asset: Option<Asset>,
     /// Rows of the index that this publication knows.
     rows: usize,
+    /// The next pages and playlists are due an interval later.
+    is_time: bool,
     changes: u64,
 }
 
@@ -45,6 +47,8 @@ pub(super) struct Progress {
     /// Changes of the document, and those that are stored.
     changes: u64,
     stored_changes: u64,
+    /// The change that brought the newest line-up.
+    line_up_change: u64,
     in_flight: bool,
     next: Option<MonoTime>,
     /// Bytes of playlists written, and those of the next ones, by estimate.
@@ -69,6 +73,11 @@ impl Progress {
         self.changes += 1;
     }
 
+    pub fn line_up_changed(&mut self) {
+        self.document_changed();
+        self.line_up_change = self.changes;
+    }
+
     pub fn given_up(&mut self, number: u64) {
         self.settled = self.settled.max(Some(number));
     }
@@ -86,8 +95,18 @@ impl Recorder {
     /// When to ask [`Recorder::publication`] again, if nothing comes in before; `None` for not at all.
     pub fn next_publication(&self) -> Option<MonoTime> {
         let p = &self.publishing;
-        let new = self.index.rows().len() > p.listed || p.changes > p.stored_changes || p.final_due;
-        if p.in_flight || !new { None } else { Some(p.next.unwrap_or_default()) }
+        // The document at once: by it a recording is found again, and its segments are understood.
+        let at_once = p.changes > p.stored_changes || p.final_due;
+        let new = self.index.rows().len() > p.listed || at_once;
+        if p.in_flight || !new {
+            return None;
+        }
+        Some(p.next.filter(|_| !at_once).unwrap_or_default())
+    }
+
+    /// Whether the stored document knows all line-ups. Segments wait for that.
+    pub const fn line_ups_are_stored(&self) -> bool {
+        self.publishing.stored_changes >= self.publishing.line_up_change
     }
 
     /// What is to be written now, if anything. Say [`Recorder::published`] or [`Recorder::not_published`] before the
@@ -95,16 +114,15 @@ impl Recorder {
     pub fn publication(&mut self, now: MonoTime) -> Option<Publication> {
         let ends = self.publishing.final_due && !self.publishing.final_written;
         let due = self.next_publication()?;
-        // The document first, since by it a recording is found again.
-        let first = self.publishing.stored_changes == 0;
-        if now < due && !ends && !first {
+        if now < due {
             return None;
         }
+        let is_time = ends || self.publishing.next.is_none_or(|n| now >= n);
         let rows = self.index.rows().len();
         let earned = self.settings.manifest_credit + self.index.bytes() / self.settings.manifest_share.max(1);
         let affordable = self.publishing.spent + self.publishing.cost <= earned;
-        let list = rows > 0 && (ends || (affordable && rows > self.publishing.listed));
-        let pages = self.changed_pages();
+        let list = rows > 0 && (ends || (is_time && affordable && rows > self.publishing.listed));
+        let pages = if is_time { self.changed_pages() } else { Vec::new() };
         let changed = self.publishing.changes > self.publishing.stored_changes;
         if pages.is_empty() && !list && !changed && !ends {
             self.publishing.next = Some(now + self.settings.publish_every);
@@ -118,7 +136,9 @@ impl Recorder {
         }
         self.publishing.in_flight = true;
         let asset = changed.then(|| self.asset.clone());
-        Some(Publication { pages, files, asset, rows, changes: self.publishing.changes })
+        // What is left out now is not published by this.
+        let rows = if is_time { rows } else { self.publishing.rows };
+        Some(Publication { pages, files, asset, rows, is_time, changes: self.publishing.changes })
     }
 
     /// A publication is in the store.
@@ -138,7 +158,9 @@ impl Recorder {
         p.in_flight = false;
         p.rows = p.rows.max(publication.rows);
         p.stored_changes = p.stored_changes.max(publication.changes);
-        p.next = Some(now + self.settings.publish_every);
+        if publication.is_time {
+            p.next = Some(now + self.settings.publish_every);
+        }
         if !publication.files.is_empty() {
             p.listed = p.listed.max(publication.rows);
         }
