@@ -34,7 +34,7 @@ use crate::reply::{self, Framing};
 /// Pieces written with one call.
 const PIECES: usize = 64;
 /// A body of at most so many bytes is put behind its head, in the thread's buffer: copying it costs less than a vectored
-/// write does (docs/decisions/0011-http-front.md).
+/// write does (docs/decisions/0013-http-front.md).
 const TOGETHER: usize = 4096;
 /// Requests answered in a row before others of the thread have their turn.
 const IN_A_ROW: u32 = 32;
