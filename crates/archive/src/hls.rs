@@ -124,7 +124,7 @@ fn segment<'a>(
         let _ = writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{start}");
         written.dated = Some(page);
     }
-    let _ = write!(out, "#EXTINF:{},\n", Seconds(timed.nanos(timed_track.timescale)));
+    let _ = writeln!(out, "#EXTINF:{},", Seconds(timed.nanos(timed_track.timescale)));
     match cell {
         None => out.push_str("#EXT-X-GAP\n"),
         // From the segment's start, so that the range holds the boxes the sample needs.

@@ -14,12 +14,14 @@
 //! - [`store`]: the object store: opened by URL, timed, its errors explained.
 //! - [`statistics`]: what the store and the recordings count.
 //! - [`documents`]: `asset.json` and index pages, read and written.
+//! - [`catalog`]: the assets of a channel, and which one a session records into.
 //! - [`spool`]: finished segments on the local disk while the store is away.
 //! - [`recording`]: the task that records one asset.
 //! - [`time_shift`]: segments of a time range, with a bounded cache.
 
 pub mod asset;
 pub mod backoff;
+pub mod catalog;
 pub mod clip;
 pub mod dash;
 pub mod documents;

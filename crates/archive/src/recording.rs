@@ -66,6 +66,9 @@ impl Default for Options {
     }
 }
 
+/// Most segments that are remembered as not taken: the task is stuck for hours by then.
+const MAX_MISSED: usize = 65_536;
+
 /// What a channel hands over.
 #[derive(Debug)]
 enum Input {
@@ -123,7 +126,9 @@ impl Handle {
         let input = Input::Segment { rendition: rendition.clone(), number, cell, discontinuity, chunks };
         self.inputs.try_send(input).map_err(|_| {
             let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
-            missed.push((rendition.clone(), number));
+            if missed.len() < MAX_MISSED {
+                missed.push((rendition.clone(), number));
+            }
             NotTaken
         })
     }
@@ -166,8 +171,8 @@ impl Recording {
     /// Begins the recording of `asset`, or goes on with it where the store and the spool say it was left.
     ///
     /// # Errors
-    /// The store has this asset and cannot be read, or it has ended. A store that is away is no error where the spool
-    /// has a document or the asset is new: see [`Recording::begin`].
+    /// The store cannot be read, or the asset has ended. Who cannot wait for the store takes [`Recording::begin`] with
+    /// a new asset; what the spool has of the old one is opened later ([`Spool::assets`]).
     pub async fn open(store: Store, options: Options, asset: Asset) -> Result<(Handle, Recording), StoreError> {
         let (core, spool, left) = resume::resume(&store, &options, asset).await?;
         Ok(Self::with(store, options, core, spool, left))

@@ -50,10 +50,10 @@ async fn no_playlist_ever_names_what_is_not_there() {
     }
     drop(handle);
     let ended = task.await.unwrap();
-    let (playlists, wrong) = &*wrong.lock().unwrap();
+    let (playlists, wrong) = std::mem::take(&mut *wrong.lock().unwrap());
     assert!(wrong.is_empty(), "{wrong:?}");
     // The first, one each ten seconds, the last: three media playlists and the multivariant one.
-    assert!((4 * 11..=4 * 16).contains(playlists), "{playlists}");
+    assert!((4 * 11..=4 * 16).contains(&playlists), "{playlists}");
     assert_eq!((ended.state, ended.losses.len()), (State::Ended, 0));
     let all = reader::everything(&memory).await;
     let listed = reader::listed(&all, "demo-1");
