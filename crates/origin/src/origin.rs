@@ -73,7 +73,9 @@ impl Origin {
             Resource::Multivariant => (RequestKind::Multivariant, manifest(&Manifest::Multivariant)),
             Resource::Mpd => (RequestKind::Mpd, manifest(&Manifest::Mpd)),
             Resource::MediaPlaylist(r) => return self.playlist(channel, RequestKind::Playlist, r, request, peer),
-            Resource::IFramePlaylist(r) => return self.playlist(channel, RequestKind::IframePlaylist, r, request, peer),
+            Resource::IFramePlaylist(r) => {
+                return self.playlist(channel, RequestKind::IframePlaylist, r, request, peer);
+            }
             Resource::Init(r, version) => (RequestKind::Init, media(named(r).and_then(|r| channel.init(&r, version)))),
             Resource::Segment(r, n) => (RequestKind::Segment, media(named(r).and_then(|r| channel.segment(&r, n)))),
             Resource::Part(r, n, p) => match named(r) {

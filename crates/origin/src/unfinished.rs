@@ -53,9 +53,8 @@ pub fn answer(channel: Arc<ChannelOrigin>, request: &Request<()>, rendition: Ren
     let kind = RequestKind::Segment;
     // Subscribed before the first look, so that no change between the two is missed.
     let changes = channel.subscribe();
-    let (found, audio, patience) = channel.with_window(|window| {
-        (find(window, &rendition, number), is_audio(window, &rendition), patience(window))
-    });
+    let (found, audio, patience) = channel
+        .with_window(|window| (find(window, &rendition, number), is_audio(window, &rendition), patience(window)));
     let place = Place { channel, rendition, number, next: 0, changes, patience };
     match found {
         Found::Whole => Answer::ready(kind, whole(&place, request)),

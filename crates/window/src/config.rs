@@ -113,16 +113,16 @@ impl Timing {
         let groups = wanted.as_nanos().div_ceil(gop).max(1);
         let segment = u64::try_from(gop * groups).map_or(Duration::from_secs(3600), Duration::from_nanos);
         let whole = u32::try_from(segment.as_secs()).unwrap_or(3600) + u32::from(segment.subsec_millis() >= 10);
-        Timing {
-            length: SegmentLength::Nominal(segment),
-            target_duration: whole.saturating_add(1),
-            part_target: None,
-        }
+        Timing { length: SegmentLength::Nominal(segment), target_duration: whole.saturating_add(1), part_target: None }
     }
 
     /// With a target given by configuration, in seconds; at least the segment length rounded, and 1.
     pub fn with_target(length: SegmentLength, target_duration: u32) -> Self {
-        Timing { length, target_duration: target_duration.max(rounded_seconds(nominal(length))).max(1), part_target: None }
+        Timing {
+            length,
+            target_duration: target_duration.max(rounded_seconds(nominal(length))).max(1),
+            part_target: None,
+        }
     }
 
     /// Chunks are listed as parts, none longer than `longest`: `EXT-X-PART-INF:PART-TARGET` is that, rounded up to a

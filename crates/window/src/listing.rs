@@ -244,7 +244,8 @@ impl Window {
         });
         let count = |chunks: usize| u32::try_from(chunks).unwrap_or(u32::MAX);
         let last = next.checked_sub(1).filter(|&n| n >= first).and_then(|n| self.entry(rendition, n));
-        let parts = self.open_entry(rendition, next).filter(|_| self.lists_parts()).map_or(0, |e| count(e.chunks.len()));
+        let parts =
+            self.open_entry(rendition, next).filter(|_| self.lists_parts()).map_or(0, |e| count(e.chunks.len()));
         Some(Progress {
             next,
             parts,

@@ -167,7 +167,11 @@ fn reports(out: &mut String, window: &Window, rendition: &RenditionName) {
         let Some(progress) = window.progress(&other.name) else { continue };
         let _ = match (progress.last_part(), progress.last_whole) {
             (Some((msn, part)), _) => {
-                writeln!(out, "#EXT-X-RENDITION-REPORT:URI=\"../{}/index.m3u8\",LAST-MSN={msn},LAST-PART={part}", other.name)
+                writeln!(
+                    out,
+                    "#EXT-X-RENDITION-REPORT:URI=\"../{}/index.m3u8\",LAST-MSN={msn},LAST-PART={part}",
+                    other.name
+                )
             }
             (None, Some(msn)) => {
                 writeln!(out, "#EXT-X-RENDITION-REPORT:URI=\"../{}/index.m3u8\",LAST-MSN={msn}", other.name)

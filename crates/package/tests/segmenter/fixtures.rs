@@ -49,6 +49,8 @@ pub struct Said {
     /// Chunks of a segment that has not ended.
     pub open: Vec<Chunk>,
     pub warnings: Vec<Warning>,
+    /// Segments said to be preceded by a discontinuity before their first chunk.
+    pub announced: Vec<u64>,
 }
 
 impl Said {
@@ -57,6 +59,13 @@ impl Said {
             SegmenterOutput::Chunk(c) => self.open.push(c),
             SegmenterOutput::SegmentEnd(end) => {
                 self.segments.push(Segment { end, chunks: std::mem::take(&mut self.open) })
+            }
+            SegmenterOutput::Discontinuity(segment) => {
+                assert!(
+                    self.open.is_empty(),
+                    "a discontinuity is said before a segment's first chunk (STANDARDS 1.37)"
+                );
+                self.announced.push(segment);
             }
             SegmenterOutput::Warning(w) => self.warnings.push(w),
         }
@@ -92,6 +101,9 @@ impl Said {
     pub fn check_continuous(&self) {
         let mut next: Option<u64> = None;
         let mut last_number = 0;
+        let marked = self.segments.iter().filter(|s| s.end.discontinuity).map(|s| s.end.segment);
+        let ended = self.segments.last().map_or(0, |s| s.end.segment);
+        assert!(marked.eq(self.announced.iter().copied().filter(|n| *n <= ended)), "{:?}", self.announced);
         for s in &self.segments {
             let first = s.chunks.first().expect("a segment has a chunk");
             assert!(s.end.segment > last_number);

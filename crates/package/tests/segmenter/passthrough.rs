@@ -19,6 +19,7 @@ const CONFIG: PassthroughConfig = PassthroughConfig {
     max_segment_ms: 20_000,
     max_gap_ms: 3000,
     max_skew_ms: 1000,
+    low_latency: false,
 };
 
 fn tracks() -> (Track, Track) {
