@@ -149,12 +149,17 @@ impl Recorder {
     /// `inits` the init segments in the store.
     pub fn resume(
         settings: Settings,
-        asset: Asset,
+        mut asset: Asset,
         rows: Vec<Row>,
         mut found: Vec<Found>,
         inits: BTreeSet<(RenditionName, String)>,
     ) -> Self {
         let index = Index::new(rows);
+        // The document may be older than the index.
+        let first = index.rows().first().and_then(|r| r.start(line_up(r.number, &asset.line_ups)?));
+        let last = index.last().and_then(|r| r.end(line_up(r.number, &asset.line_ups)?));
+        (asset.start, asset.end) = (first.or(asset.start), last.or(asset.end));
+        asset.bytes = index.bytes();
         let publishing = publication::Progress::resumed(&index, &settings);
         let mut recorder = Recorder {
             settings,
