@@ -101,7 +101,10 @@ pub struct ChannelOrigin {
     media: Mutex<Media>,
     rendered: Mutex<Rendered>,
     version: watch::Sender<u64>,
+    /// Blocked reloads and held parts.
     waits: Arc<Waits>,
+    /// Bodies of segments in the making, apart from those: neither can crowd out the other.
+    bodies: Arc<Waits>,
     status: RwLock<PublicStatus>,
     /// Newest media older than this makes manifests answer 503.
     stale_after: RwLock<Duration>,
@@ -133,6 +136,16 @@ pub enum Hinted {
     Full,
     /// The part, or 404, once that is decided.
     Wait(Wait),
+}
+
+/// What came of a look into the window.
+pub(crate) enum Look<R> {
+    /// This was there.
+    Found(R),
+    /// It is still to come.
+    Wait(Place),
+    /// It is still to come, and too many wait for the like.
+    Full,
 }
 
 /// A wait, bounded.
@@ -176,6 +189,7 @@ impl ChannelOrigin {
             rendered: Mutex::new(Rendered { segments_version: 0, manifests: HashMap::new(), tags: HashMap::new() }),
             version,
             waits: Arc::default(),
+            bodies: Arc::default(),
             status: RwLock::new(PublicStatus::default()),
             stale_after: RwLock::new(stale_after),
             viewers: Viewers::new(Duration::from_secs(8)),
@@ -191,8 +205,12 @@ impl ChannelOrigin {
         if media.window.segments_version() != before.1 {
             media.note_kinds();
         }
-        if version != before.0 && !self.waits.is_empty() {
-            self.waits.open(|rendition| media.window.progress(rendition));
+        if version != before.0 {
+            for waits in [&self.waits, &self.bodies] {
+                if !waits.is_empty() {
+                    waits.open(|rendition| media.window.progress(rendition));
+                }
+            }
         }
         drop(media);
         self.version.send_if_modified(|known| {
@@ -301,6 +319,23 @@ impl ChannelOrigin {
         }
         let want = Want { msn: number, part: Some(part), exactly: true };
         self.wait(rendition, want, &timing).map_or(Hinted::Full, Hinted::Wait)
+    }
+
+    /// What `look` finds in the window, or a place to wait for a chunk of a segment in the making: nothing that comes
+    /// after the look is missed.
+    pub(crate) fn look_or_wait<R>(
+        &self,
+        rendition: &RenditionName,
+        number: u64,
+        chunk: u32,
+        look: impl FnOnce(&Window) -> Option<R>,
+    ) -> Look<R> {
+        let media = lock(&self.media);
+        if let Some(found) = look(&media.window) {
+            return Look::Found(found);
+        }
+        let want = Want { msn: number, part: Some(chunk), exactly: true };
+        self.bodies.join(rendition, want).map_or(Look::Full, Look::Wait)
     }
 
     fn wait(&self, rendition: &RenditionName, want: Want, timing: &Timing) -> Option<Wait> {

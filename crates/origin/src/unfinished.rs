@@ -18,18 +18,16 @@ use millstream_delivery::respond::{self, CacheLife, Entity};
 use millstream_media::track::RenditionName;
 use millstream_telemetry::RequestKind;
 use millstream_window::Window;
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use crate::channel::ChannelOrigin;
+use crate::channel::{ChannelOrigin, Look};
+use crate::waits::Place;
 
 /// How far a segment is, seen from a place in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
     /// The chunk at this place.
     Chunk(Bytes),
-    /// The chunk at this place is still to come.
-    Due,
     /// The segment is whole, and this is its end.
     End,
     /// It is none that is made now, or is made next, or is held.
@@ -40,10 +38,8 @@ enum Step {
 enum Found {
     /// All of it.
     Whole,
-    /// Chunks so far.
-    Begun(Vec<Bytes>),
-    /// It is about to begin.
-    Coming,
+    /// Its first chunk, and perhaps more.
+    Begun(Bytes),
     /// Too early, or too late.
     Nothing,
 }
@@ -51,58 +47,64 @@ enum Found {
 /// The answer to a GET or HEAD of a segment that may be in the making.
 pub fn answer(channel: Arc<ChannelOrigin>, request: &Request<()>, rendition: RenditionName, number: u64) -> Answer {
     let kind = RequestKind::Segment;
-    // Subscribed before the first look, so that no change between the two is missed.
-    let changes = channel.subscribe();
-    let (found, audio, patience) = channel
-        .with_window(|window| (find(window, &rendition, number), is_audio(window, &rendition), patience(window)));
-    let place = Place { channel, rendition, number, next: 0, changes, patience };
-    match found {
-        Found::Whole => Answer::ready(kind, whole(&place, request)),
-        Found::Begun(pieces) => Answer::ready(kind, place.begun(request.method(), pieces, audio)),
-        Found::Nothing => Answer::ready(kind, none()),
-        Found::Coming => {
+    let (audio, patience) = channel.with_window(|window| (is_audio(window, &rendition), patience(window)));
+    let place = Open { channel, rendition, number, next: 0, patience };
+    match place.look() {
+        Look::Found(found) => Answer::ready(kind, place.found(found, request, audio)),
+        Look::Full => Answer::ready(kind, respond::unavailable("too many requests wait\n")),
+        Look::Wait(first) => {
             let mut head = Request::new(());
             head.method_mut().clone_from(request.method());
             head.headers_mut().clone_from(request.headers());
-            Answer::later(kind, place.hold(head, audio))
+            Answer::later(kind, place.hold(first, head, audio))
         }
     }
 }
 
-/// A place in a segment.
-struct Place {
+/// A place in a segment that is open, or about to be.
+struct Open {
     channel: Arc<ChannelOrigin>,
     rendition: RenditionName,
     number: u64,
     /// Chunks already taken.
-    next: usize,
-    changes: watch::Receiver<u64>,
+    next: u32,
     /// How long the next chunk is waited for.
     patience: Duration,
 }
 
-impl Place {
+impl Open {
+    fn look(&self) -> Look<Found> {
+        self.channel.look_or_wait(&self.rendition, self.number, 0, |window| find(window, &self.rendition, self.number))
+    }
+
     /// Waits for the first chunk.
-    async fn hold(mut self, request: Request<()>, audio: bool) -> Response<Body> {
+    async fn hold(self, first: Place, request: Request<()>, audio: bool) -> Response<Body> {
         let until = Instant::now() + self.patience;
+        let mut wait = first;
         loop {
-            let rendition = &self.rendition;
-            match self.channel.with_window(|window| find(window, rendition, self.number)) {
-                Found::Whole => return whole(&self, &request),
-                Found::Begun(pieces) => return self.begun(request.method(), pieces, audio),
-                Found::Nothing => return none(),
-                Found::Coming => {}
-            }
-            if !matches!(timeout_at(until, self.changes.changed()).await, Ok(Ok(()))) {
+            if timeout_at(until, wait.passed()).await.is_err() {
                 return none();
+            }
+            match self.look() {
+                Look::Found(found) => return self.found(found, &request, audio),
+                Look::Full => return respond::unavailable("too many requests wait\n"),
+                Look::Wait(again) => wait = again,
             }
         }
     }
 
-    /// A response without a length: the chunks that are there, then each further one. Caches may keep it like the whole
-    /// segment, since one that was broken off has no end that they could take for it (RFC 9112 8). A range is ignored, as
-    /// RFC 9110 14.2 allows.
-    fn begun(mut self, method: &Method, pieces: Vec<Bytes>, audio: bool) -> Response<Body> {
+    fn found(self, found: Found, request: &Request<()>, audio: bool) -> Response<Body> {
+        match found {
+            Found::Whole => whole(&self, request),
+            Found::Begun(first) => self.begun(request.method(), first, audio),
+            Found::Nothing => none(),
+        }
+    }
+
+    /// A response without a length: the first chunk, then each further one, those that are there at once. Caches may keep
+    /// it like the whole segment, since one that was broken off has no end that they could take for it (RFC 9112 8). A
+    /// range is ignored, as RFC 9110 14.2 allows.
+    fn begun(mut self, method: &Method, first: Bytes, audio: bool) -> Response<Body> {
         let content_type = if audio { "audio/mp4" } else { "video/mp4" };
         let etag = HeaderValue::from_static("");
         let head = Entity { pieces: Vec::new(), gzip: None, etag, content_type, cache: CacheLife::Immutable };
@@ -111,8 +113,8 @@ impl Place {
             response.headers_mut().remove(unknown);
         }
         if method != Method::HEAD {
-            self.next = pieces.len();
-            *response.body_mut() = Body::unfinished(pieces, self.rest());
+            self.next = 1;
+            *response.body_mut() = Body::unfinished(vec![first], self.rest());
         }
         response
     }
@@ -132,26 +134,25 @@ impl Place {
     async fn chunk(&mut self) -> Result<Option<Bytes>, BrokenOff> {
         let until = Instant::now() + self.patience;
         loop {
-            // Noted before the look, so that a change after it wakes.
-            self.changes.mark_unchanged();
             let (rendition, number, next) = (&self.rendition, self.number, self.next);
-            match self.channel.with_window(|window| step(window, rendition, number, next)) {
-                Step::Chunk(bytes) => {
+            match self.channel.look_or_wait(rendition, number, next, |window| step(window, rendition, number, next)) {
+                Look::Found(Step::Chunk(bytes)) => {
                     self.next += 1;
                     return Ok(Some(bytes));
                 }
-                Step::End => return Ok(None),
-                Step::Gone => return Err(BrokenOff::GivenUp),
-                Step::Due => {}
-            }
-            if !matches!(timeout_at(until, self.changes.changed()).await, Ok(Ok(()))) {
-                return Err(BrokenOff::GivenUp);
+                Look::Found(Step::End) => return Ok(None),
+                Look::Found(Step::Gone) | Look::Full => return Err(BrokenOff::GivenUp),
+                Look::Wait(wait) => {
+                    if timeout_at(until, wait.passed()).await.is_err() {
+                        return Err(BrokenOff::GivenUp);
+                    }
+                }
             }
         }
     }
 }
 
-fn whole(place: &Place, request: &Request<()>) -> Response<Body> {
+fn whole(place: &Open, request: &Request<()>) -> Response<Body> {
     place
         .channel
         .segment(&place.rendition, place.number)
@@ -172,17 +173,18 @@ fn is_audio(window: &Window, rendition: &RenditionName) -> bool {
     window.renditions().any(|track| track.name == *rendition && !track.is_video())
 }
 
-fn find(window: &Window, rendition: &RenditionName, number: u64) -> Found {
+/// `None` if it is about to begin.
+fn find(window: &Window, rendition: &RenditionName, number: u64) -> Option<Found> {
     if let Some((open, chunks)) = window.open_segment(rendition)
         && open == number
         && window.timing().is_some_and(|timing| timing.part_target().is_some())
     {
-        return Found::Begun(chunks.iter().map(|chunk| chunk.bytes.clone()).collect());
+        return chunks.first().map(|chunk| Found::Begun(chunk.bytes.clone()));
     }
     if window.segment(rendition, number).is_some() {
-        return Found::Whole;
+        return Some(Found::Whole);
     }
-    if is_coming(window, rendition, number) { Found::Coming } else { Found::Nothing }
+    (!is_coming(window, rendition, number)).then_some(Found::Nothing)
 }
 
 /// Whether a segment is the next one to be made, or the one after it: a player that goes by the clock may ask for it
@@ -193,13 +195,14 @@ fn is_coming(window: &Window, rendition: &RenditionName, number: u64) -> bool {
     makes_parts && next.is_some_and(|next| number == next || Some(number) == next.checked_add(1))
 }
 
-fn step(window: &Window, rendition: &RenditionName, number: u64, next: usize) -> Step {
-    let open = window.open_segment(rendition).filter(|(open, _)| *open == number);
-    if let Some((_, chunks)) = open {
-        return chunks.get(next).map_or(Step::Due, |chunk| Step::Chunk(chunk.bytes.clone()));
+/// `None` if the chunk at this place is still to come.
+fn step(window: &Window, rendition: &RenditionName, number: u64, next: u32) -> Option<Step> {
+    let at = usize::try_from(next).ok()?;
+    if let Some((_, chunks)) = window.open_segment(rendition).filter(|(open, _)| *open == number) {
+        return chunks.get(at).map(|chunk| Step::Chunk(chunk.bytes.clone()));
     }
-    match window.segment(rendition, number) {
-        Some(segment) => segment.chunks.get(next).map_or(Step::End, |chunk| Step::Chunk(chunk.bytes.clone())),
+    Some(match window.segment(rendition, number) {
+        Some(segment) => segment.chunks.get(at).map_or(Step::End, |chunk| Step::Chunk(chunk.bytes.clone())),
         None => Step::Gone,
-    }
+    })
 }
