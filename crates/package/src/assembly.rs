@@ -39,6 +39,8 @@ pub enum Output {
     Discontinuity(u64),
     /// A segment of a rendition is whole.
     End(RenditionName, SegmentEnd),
+    /// Segments of a rendition up to this one that are not whole will not be: it has failed.
+    Lost(RenditionName, u64),
     /// The encoder's output was not as it should be; the assembly went on.
     Warning(RenditionName, segmenter::Warning),
 }
@@ -98,6 +100,8 @@ pub struct Assembly {
     waiting_bytes: usize,
     /// First segment and tracks of the newest period.
     begun: Option<(u64, Vec<Track>)>,
+    /// Highest segment that any rendition has begun.
+    opened: u64,
     /// Highest segment that is whole in any rendition.
     ended: u64,
     outputs: VecDeque<Output>,
@@ -122,6 +126,7 @@ impl Assembly {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             begun: None,
+            opened: 0,
             ended: 0,
             outputs: VecDeque::new(),
         }
@@ -183,6 +188,10 @@ impl Assembly {
         let free = self.free();
         for lineup in [&mut self.video, &mut self.audio] {
             lineup.failed(rendition, free);
+        }
+        if self.making.remove(rendition).is_some() {
+            // Others have begun it, so it is in the period all the same.
+            self.outputs.push_back(Output::Lost(rendition.clone(), self.opened));
         }
         self.settle()
     }
@@ -253,10 +262,10 @@ impl Assembly {
         }
     }
 
-    /// The first segment that another period can begin with: one that no rendition has whole. A rendition that goes on
-    /// may have begun it.
+    /// The first segment that another period can begin with: one that no rendition has begun, since its parts may be
+    /// listed, and a discontinuity comes before a segment's first part (STANDARDS 1.37).
     fn free(&self) -> u64 {
-        self.begun.as_ref().map_or(0, |(first, _)| (*first).max(self.ended + 1))
+        self.begun.as_ref().map_or(0, |(first, _)| (*first).max(self.opened + 1))
     }
 
     /// Begins the periods that are decided, and lets the samples of decided segments go.
@@ -348,7 +357,10 @@ impl Assembly {
     fn drain(&mut self, rendition: &RenditionName, segmenter: &mut Segmenter) {
         while let Some(output) = segmenter.pull() {
             self.outputs.push_back(match output {
-                SegmenterOutput::Chunk(chunk) => Output::Chunk(rendition.clone(), chunk),
+                SegmenterOutput::Chunk(chunk) => {
+                    self.opened = self.opened.max(chunk.segment);
+                    Output::Chunk(rendition.clone(), chunk)
+                }
                 SegmenterOutput::Discontinuity(segment) => Output::Discontinuity(segment),
                 SegmenterOutput::SegmentEnd(end) => {
                     self.ended = self.ended.max(end.segment);

@@ -411,3 +411,37 @@ proptest! {
         }
     }
 }
+
+/// STANDARDS 1.37: a rendition fails in the middle of a segment whose parts are listed. The discontinuity comes before a
+/// segment that nobody has begun, and what is missing of the failed rendition is a gap at once, so that the others are
+/// not held up by it.
+#[test]
+fn a_failure_in_mid_segment_marks_the_next_one() {
+    let mut bench = Bench::new(&["hi", "lo"], &[]);
+    bench.started("hi", 0, FIRST);
+    bench.started("lo", 0, FIRST);
+    bench.segment("hi", FIRST);
+    bench.segment("lo", FIRST);
+    let frames: Vec<u64> = (grid().first_frame(FIRST + 1)..grid().first_frame(FIRST + 2)).collect();
+    let (before, after) = frames.split_at(5);
+    for name_of in ["hi", "lo"] {
+        for k in before {
+            bench.assembly.sample(&name(name_of), frame(*k)).unwrap();
+            bench.drain();
+        }
+    }
+    bench.assembly.failed(&name("hi")).unwrap();
+    bench.drain();
+    assert_eq!(bench.fed.periods.last().map(|p| p.0), Some(FIRST + 2), "FIRST + 1 has parts on the lists");
+    assert_eq!(bench.fed.gaps(), 1);
+    for k in after {
+        bench.assembly.sample(&name("lo"), frame(*k)).unwrap();
+        bench.drain();
+    }
+    assert_eq!(bench.fed.window.newest().map(|n| n.number), Some(FIRST + 1));
+    bench.segment("lo", FIRST + 2);
+    let listing = bench.fed.window.listing(&name("lo")).unwrap();
+    let marked: Vec<u64> = listing.entries.iter().filter(|e| e.discontinuity).map(|e| e.number).collect();
+    assert_eq!(marked, [FIRST + 2]);
+    assert_eq!(bench.fed.numbers("lo"), [FIRST, FIRST + 1, FIRST + 2]);
+}

@@ -37,6 +37,7 @@ impl Window {
             return Err(Error::TooManyParts { rendition: rendition.clone(), segment: number });
         }
         let len = chunk.bytes.len() as u64;
+        self.latest = self.latest.max(now);
         self.make_room(len)?;
         if is_first {
             self.fill_gaps(&track, number, Some(chunk.start), now);
@@ -129,6 +130,15 @@ impl Window {
         Ok(())
     }
 
+    /// Gives up what a rendition does not have whole up to `last`, because nothing of it will come: gaps
+    /// (STANDARDS 1.18), where their time is known.
+    pub fn give_up(&mut self, rendition: &RenditionName, last: u64, now: MonoTime) {
+        if let Ok(track) = self.check_open(rendition, last) {
+            self.fill_gaps(&track, last.saturating_add(1), None, now);
+            self.prune_at(now);
+        }
+    }
+
     /// Whether a rendition may still bring media for a segment; its track in that segment's period.
     fn check_open(&self, rendition: &RenditionName, number: u64) -> Result<Track, Error> {
         let session = self.session.as_ref().filter(|s| s.ended.is_none()).ok_or(Error::NoSession)?;
@@ -190,7 +200,7 @@ impl Window {
     pub(crate) fn settle_gap(&mut self, track: &Track, number: u64, start: u64, duration: u64) {
         let row = self.rows.entry(track.name.clone()).or_default();
         if let Some(lost) = row.insert(number, Segment::gap(start, duration)) {
-            self.held_bytes -= lost.bytes;
+            self.abandon(&track.name, number, lost);
         }
         self.statistics.gaps += 1;
         self.settled(number);

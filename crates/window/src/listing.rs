@@ -263,9 +263,11 @@ impl Window {
         Some(SegmentRef { start, duration, chunks, bytes })
     }
 
-    /// One chunk of a segment that is whole or still open.
+    /// One chunk of a segment that is whole or still open, or was given up after its parts were listed.
     pub fn part(&self, rendition: &RenditionName, number: u64, part: u32) -> Option<&Chunk> {
-        self.slot(rendition, number)?.chunks.get(usize::try_from(part).ok()?)
+        let at = usize::try_from(part).ok()?;
+        let held = self.slot(rendition, number).and_then(|segment| segment.chunks.get(at));
+        held.or_else(|| self.abandoned.iter().find(|l| l.number == number && l.rendition == *rendition)?.chunks.get(at))
     }
 
     /// The segment whose chunks still come: its number and the chunks so far.

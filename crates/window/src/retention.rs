@@ -6,7 +6,7 @@ use millstream_media::time::{MonoTime, UtcTime};
 use millstream_media::track::{RenditionName, Track};
 
 use crate::error::Error;
-use crate::segment::{State, nanos};
+use crate::segment::{Abandoned, Segment, State, nanos};
 use crate::session::Run;
 use crate::window::Window;
 
@@ -16,6 +16,10 @@ impl Window {
         if self.session.as_ref().and_then(|s| s.ended).is_some_and(|at| at <= now) {
             self.close_session();
             self.version += 1;
+        }
+        self.latest = self.latest.max(now);
+        while self.abandoned.front().is_some_and(|lost| lost.expires <= now) {
+            self.forget_abandoned();
         }
         let named_from = self.named_from();
         for row in self.rows.values_mut() {
@@ -38,7 +42,8 @@ impl Window {
         let oldest = self.rows.values().filter_map(|row| row.first_key_value()).filter(|(n, _)| **n < named_from);
         let removed = oldest.filter_map(|(_, s)| s.expires).min();
         let ended = self.session.as_ref().and_then(|s| s.ended);
-        removed.into_iter().chain(ended).min()
+        let abandoned = self.abandoned.front().map(|lost| lost.expires);
+        removed.into_iter().chain(ended).chain(abandoned).min()
     }
 
     /// First number that a manifest may name: the start of the timeline block of the first listed one.
@@ -206,7 +211,7 @@ impl Window {
     pub(crate) fn make_room(&mut self, len: u64) -> Result<(), Error> {
         let max = self.config.max_bytes;
         while self.held_bytes.saturating_add(len) > max {
-            if !self.evict_removed() && !self.shorten() {
+            if !self.forget_abandoned() && !self.evict_removed() && !self.shorten() {
                 self.statistics.refused_chunks += 1;
                 return Err(Error::Full { held: self.held_bytes, max, wanted: len });
             }
@@ -255,13 +260,35 @@ impl Window {
     /// Gives up a rendition's open segment.
     pub(crate) fn give_up_open_segment(&mut self, rendition: &RenditionName) {
         let Some(row) = self.rows.get_mut(rendition) else { return };
-        if let Some(last) = row.last_entry().filter(|e| e.get().state == State::Open) {
-            self.held_bytes -= last.remove().bytes;
-            self.part_changes += 1;
-        }
+        let last = row.last_entry().filter(|e| e.get().state == State::Open).map(|e| e.remove_entry());
         if row.is_empty() {
             self.rows.remove(rendition);
         }
+        if let Some((number, lost)) = last {
+            self.abandon(rendition, number, lost);
+            self.part_changes += 1;
+        }
+    }
+
+    /// Lets go of an open segment. If its parts were listed, they stay for four target durations (STANDARDS 1.39 asks
+    /// for three; the time is that of the newest chunk).
+    pub(crate) fn abandon(&mut self, rendition: &RenditionName, number: u64, lost: Segment) {
+        let timing = self.session.as_ref().map(|s| s.timing).filter(|t| t.part_target().is_some());
+        let Some(timing) = timing.filter(|_| !lost.chunks.is_empty()) else {
+            self.held_bytes -= lost.bytes;
+            return;
+        };
+        let keep = Duration::from_secs(4 * u64::from(timing.target_duration()));
+        let Segment { chunks, bytes, .. } = lost;
+        let expires = self.abandoned.back().map_or(self.latest + keep, |last| last.expires.max(self.latest + keep));
+        self.abandoned.push_back(Abandoned { rendition: rendition.clone(), number, chunks, bytes, expires });
+    }
+
+    /// Drops the parts of the segment given up longest ago; `false` if there is none.
+    fn forget_abandoned(&mut self) -> bool {
+        let lost = self.abandoned.pop_front();
+        self.held_bytes -= lost.as_ref().map_or(0, |lost| lost.bytes);
+        lost.is_some()
     }
 
     /// Sets when the final list and its segments go.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use millstream_media::segment::Chunk;
 use millstream_media::time::{MonoTime, NANOS_PER_SECOND, Timescale};
+use millstream_media::track::RenditionName;
 
 /// How far a segment is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,18 @@ impl Segment {
     pub fn end(&self) -> u64 {
         self.start.saturating_add(self.duration)
     }
+}
+
+/// The listed parts of a segment that was given up.
+#[derive(Clone, Debug)]
+pub(crate) struct Abandoned {
+    pub rendition: RenditionName,
+    pub number: u64,
+    pub chunks: Vec<Chunk>,
+    /// Sum of the chunks' lengths.
+    pub bytes: u64,
+    /// When they may go.
+    pub expires: MonoTime,
 }
 
 /// The segments of one rendition name by number, over all periods and sessions that are still held.

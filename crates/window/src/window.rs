@@ -9,7 +9,7 @@ use millstream_media::track::{RenditionName, Track};
 use crate::config::{Config, Timing};
 use crate::error::Error;
 use crate::period::Period;
-use crate::segment::{Row, Segment, State};
+use crate::segment::{Abandoned, Row, Segment, State};
 use crate::session::Session;
 use crate::statistics::Statistics;
 
@@ -29,6 +29,10 @@ pub struct Window {
     pub(crate) periods: VecDeque<Period>,
     /// Highest number in use; a later session begins above it.
     pub(crate) highest: Option<u64>,
+    /// Parts of segments that were given up, longest ago first. Their bytes count as held, and go first.
+    pub(crate) abandoned: VecDeque<Abandoned>,
+    /// The latest time it was told.
+    pub(crate) latest: MonoTime,
     pub(crate) held_bytes: u64,
     pub(crate) version: u64,
     /// Changes that concern parts only.
@@ -55,6 +59,8 @@ impl Window {
             rows: BTreeMap::new(),
             periods: VecDeque::new(),
             highest: None,
+            abandoned: VecDeque::new(),
+            latest: MonoTime::default(),
             held_bytes: 0,
             version: 0,
             part_changes: 0,

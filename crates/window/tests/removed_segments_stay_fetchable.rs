@@ -66,3 +66,44 @@ fn a_new_session_leaves_the_old_segments_fetchable() {
     assert!(feed.window.segment(&name("v"), FIRST + 4).is_none());
     assert!(feed.window.init(&name("v"), None).is_none(), "init segments go with the last segment that needs them");
 }
+
+/// STANDARDS 1.39: parts of a segment that was given up after they were listed stay for more than three target
+/// durations, and not for ever; without low latency nothing of it was listed, and it goes at once.
+#[test]
+fn listed_parts_of_a_lost_segment_stay() {
+    for (timing, stays) in [(epoch_locked().with_part_frames(30), true), (epoch_locked(), false)] {
+        let mut feed = Feed::new(ten_seconds(), timing, vec![video("v", 800_000)]);
+        feed.segments(FIRST..FIRST + 2);
+        feed.window.push_chunk(&name("v"), chunk(FIRST + 2, 0, 1000), feed.now).unwrap();
+        let held = feed.window.statistics().held_bytes;
+        feed.window.mark_gap(FIRST + 2, feed.now).unwrap();
+        assert_eq!(feed.window.part(&name("v"), FIRST + 2, 0).is_some(), stays);
+        assert_eq!(feed.window.statistics().held_bytes, if stays { held } else { held - 1000 });
+        assert!(feed.window.part(&name("v"), FIRST + 2, 1).is_none(), "the hint is abandoned");
+        assert!(feed.window.segment(&name("v"), FIRST + 2).is_none());
+        if !stays {
+            assert_eq!(feed.window.next_change(), None);
+            continue;
+        }
+        feed.window.prune_at(feed.now + Duration::from_secs(6));
+        assert!(feed.window.part(&name("v"), FIRST + 2, 0).is_some());
+        assert_eq!(feed.window.next_change(), Some(feed.now + Duration::from_secs(8)));
+        feed.window.prune_at(feed.now + Duration::from_secs(8));
+        assert!(feed.window.part(&name("v"), FIRST + 2, 0).is_none());
+        assert_eq!((feed.window.statistics().held_bytes, feed.window.next_change()), (held - 1000, None));
+    }
+}
+
+/// What is kept for latecomers never takes the room of new media.
+#[test]
+fn parts_of_a_lost_segment_go_first_when_the_window_is_full() {
+    let config = Config { max_bytes: 10_000_000, ..ten_seconds() };
+    let mut feed = Feed::new(config, epoch_locked().with_part_frames(30), vec![video("v", 800_000)]);
+    feed.segment(FIRST);
+    feed.window.push_chunk(&name("v"), chunk(FIRST + 1, 0, 6_000_000), feed.now).unwrap();
+    feed.window.mark_gap(FIRST + 1, feed.now).unwrap();
+    assert!(feed.window.part(&name("v"), FIRST + 1, 0).is_some());
+    feed.window.push_chunk(&name("v"), chunk(FIRST + 2, 0, 6_000_000), feed.now).unwrap();
+    assert!(feed.window.part(&name("v"), FIRST + 1, 0).is_none());
+    assert_eq!((feed.window.statistics().shortened, feed.listed("v").len()), (0, 2));
+}

@@ -131,6 +131,10 @@ impl Publisher {
                 self.held = Some((rendition, chunk));
             }
             Output::Discontinuity(segment) => self.origin.with_window(|window| window.discontinuity(segment)),
+            Output::Lost(rendition, last) => {
+                let now = self.clock.mono();
+                self.origin.with_window(|window| window.give_up(&rendition, last, now));
+            }
             Output::End(rendition, end) => self.end_segment(&rendition, end).await,
             Output::Warning(rendition, warning) => {
                 tracing::warn!(channel = %self.name, %rendition, %warning, "packaging");

@@ -103,6 +103,7 @@ impl Fed {
                 self.ends.entry(rendition).or_default().push(end);
             }
             Output::Discontinuity(segment) => self.window.discontinuity(segment),
+            Output::Lost(rendition, last) => self.window.give_up(&rendition, last, NOW),
             Output::Warning(_, warning) => self.warnings.push(warning),
         }
     }
