@@ -200,15 +200,21 @@ impl Task {
             abr.set_ladder(config.ladder.clone().unwrap_or_default());
         }
         let waits = self.session_runs()
-            && (config.mode, config.clock, config.segment_seconds, config.low_latency, config.part_seconds, config.frame_rate)
-                != (
-                    self.config.mode,
-                    self.config.clock,
-                    self.config.segment_seconds,
-                    self.config.low_latency,
-                    self.config.part_seconds,
-                    self.config.frame_rate,
-                );
+            && (
+                config.mode,
+                config.clock,
+                config.segment_seconds,
+                config.low_latency,
+                config.part_seconds,
+                config.frame_rate,
+            ) != (
+                self.config.mode,
+                self.config.clock,
+                self.config.segment_seconds,
+                self.config.low_latency,
+                self.config.part_seconds,
+                self.config.frame_rate,
+            );
         if waits {
             self.reporter.warn(
                 "changed settings of mode, clock, segments, parts, low latency or frame rate take effect when the channel next goes on air",
