@@ -5,6 +5,7 @@ use millstream_media::time::{Timescale, UtcTime};
 use millstream_media::track::Track;
 use millstream_media::unit::Sample;
 use millstream_package::segmenter::{ConfigError, Error, Segmenter, Warning};
+use millstream_window::Timing;
 use proptest::prelude::*;
 
 use crate::fixtures::{Said, audio_track, sample, video_track};
@@ -262,6 +263,36 @@ proptest! {
             prop_assert!(last.duration <= target);
             for c in others {
                 prop_assert!(c.duration <= target && c.duration * 100 >= target * 85, "{} of {target}", c.duration);
+            }
+        }
+    }
+
+    /// STANDARDS 1.37 for a whole channel: the parts of video and of audio at 48 kHz fit the one part target that its
+    /// lists say, none but a segment's last shorter than 85 % of it.
+    #[test]
+    fn all_parts_fit_the_part_target(
+        rate in prop::sample::select(vec![(24, 1), (25, 1), (30, 1), (30_000, 1001), (50, 1), (60_000, 1001), (60, 1)]),
+        part_ms in 200u32..=1000,
+        segment_ms in 1000u32..6000,
+        seconds in 0i64..4_000_000_000,
+    ) {
+        let grid = SegmentGrid::with_segment_millis(FrameRate::new(rate.0, rate.1).unwrap(), segment_ms);
+        // As a channel takes it from `part_seconds`.
+        let frames = (f64::from(part_ms) / 1000.0 * grid.rate().as_f64()).round() as u32;
+        let part = frames.clamp(1, grid.frames_per_segment());
+        let target = Timing::epoch_locked(grid).with_part_frames(part).part_target().unwrap().as_nanos();
+        let from = grid.first_frame(grid.segment_of_frame(grid.nearest_frame(UtcTime(seconds * 1_000_000_000))));
+        let of = from..from + 4 * u64::from(grid.frames_per_segment());
+        let scale = u128::from(grid.rate().timescale().get());
+        for (said, scale) in [(video(grid, part, of.clone()), scale), (audio(grid, part, of.clone()), 48_000)] {
+            prop_assert_eq!(said.segments.len(), 4);
+            for s in &said.segments {
+                for (i, c) in s.chunks.iter().enumerate() {
+                    let nanos = u128::from(c.duration) * 1_000_000_000 / scale;
+                    prop_assert!(nanos <= target, "{nanos} > {target}");
+                    let last = i + 1 == s.chunks.len();
+                    prop_assert!(last || nanos * 100 >= target * 85, "part {i}: {nanos} of {target}");
+                }
             }
         }
     }
