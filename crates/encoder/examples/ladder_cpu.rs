@@ -92,7 +92,7 @@ fn command(input: &str, filters: &str) {
     for (_, _, _, rate) in RENDITIONS {
         rates.push((rate.to_string(), (rate / 10 * 11).to_string()));
     }
-    let x264 = "scenecut=0:rc-lookahead=4:sync-lookahead=0:sliced-threads=0:bframes=0:open-gop=0:force-cfr=1";
+    let x264 = "scenecut=0:rc-lookahead=0:sync-lookahead=0:sliced-threads=0:bframes=0:open-gop=0:force-cfr=1";
     for (label, (rate, most)) in ["[a]", "[b]", "[c]"].into_iter().zip(&rates) {
         arguments.extend(["-map", label, "-c:v", "libx264", "-preset", "veryfast", "-threads", "1", "-g", "60"]);
         arguments.extend(["-forced-idr", "1", "-b:v", rate, "-maxrate", most, "-bufsize", rate, "-x264-params", x264]);
