@@ -13,7 +13,7 @@ const FILES = {
   "/shaka.js": { file: join(MODULES, "shaka-player/dist/shaka-player.compiled.js"), type: "text/javascript" },
   "/meter.js": { file: join(HERE, "players/meter.js"), type: "text/javascript" },
 };
-for (const player of ["hls", "dash", "shaka"]) {
+for (const player of ["hls", "dash", "dash-low-latency", "shaka"]) {
   FILES[`/${player}`] = { file: join(HERE, `players/${player}.html`), type: "text/html" };
 }
 
