@@ -177,8 +177,17 @@ async fn a_worker_that_is_not_there_is_said_and_tried_again() {
     let config = supervisor::Config::new(grid, ladder(), 1, String::new());
     let launch = WorkerProcess { path: "/nonexistent/millstream-encoder".into(), memory_mib: 100 };
     let (_handle, mut events) = Encoder::spawn_with(config, launch, Arc::new(SystemClock(start_of_test())));
-    for _ in 0..2 {
-        let event = events.recv().await.unwrap();
-        assert!(matches!(&event, EncoderEvent::Warning(text) if text.contains("/nonexistent/")), "{event:?}");
+    let first = events.recv().await.unwrap();
+    assert!(matches!(&first, EncoderEvent::Warning(text) if text.contains("/nonexistent/")), "{first:?}");
+    // Once for the first death, then not for each try: the channel is told when it is hopeless.
+    loop {
+        match events.recv().await.unwrap() {
+            EncoderEvent::Warning(text) => assert!(text.contains("/nonexistent/"), "{text}"),
+            EncoderEvent::Unable { reason, starts } => {
+                assert!(reason.contains("/nonexistent/") && starts >= 3, "{reason} after {starts}");
+                break;
+            }
+            other => assert!(matches!(other, EncoderEvent::Restarted { .. }), "{other:?}"),
+        }
     }
 }
