@@ -2,13 +2,44 @@
 
 use std::time::Duration;
 
-/// A playlist of either kind.
+use crate::dash::Dash;
+
+/// What a URL of a presentation leads to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Playlist {
     /// The list of variants.
     Multivariant(Multivariant),
     /// The list of segments.
     Media(Media),
+    /// An MPD, from which lists of segments are made.
+    Dash(Dash),
+}
+
+/// Something to fetch: an absolute URL, and the first and last byte if only a part of it is meant.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Resource {
+    /// The URL.
+    pub url: String,
+    /// First and last byte.
+    pub range: Option<(u64, u64)>,
+}
+
+impl Resource {
+    /// The whole of what is at this URL.
+    pub fn whole(url: impl Into<String>) -> Self {
+        Resource { url: url.into(), range: None }
+    }
+}
+
+/// A part of a segment.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Part {
+    /// Where it is.
+    pub at: Resource,
+    /// DURATION.
+    pub duration: Duration,
+    /// GAP: there is nothing to fetch.
+    pub gap: bool,
 }
 
 /// Variants, lowest bandwidth first, and audio renditions.
@@ -48,29 +79,38 @@ pub struct Media {
     pub ended: bool,
     /// The segments, and last the one in the making if it has parts.
     pub segments: Vec<Segment>,
+    /// How far behind the wall clock a viewer plays (DASH).
+    pub delay: Option<Duration>,
+    /// When the next segment can be asked for, in ms since 1970 (DASH with numbers by the clock).
+    pub next_ms: Option<i64>,
 }
 
 /// A segment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Segment {
-    /// Media sequence number.
+    /// Media sequence number; in DASH the presentation time in ms, which grows across periods, too.
     pub number: u64,
-    /// Absolute URL; `None` while the segment is in the making.
-    pub url: Option<String>,
+    /// Where it is; `None` while a segment of an HLS playlist is in the making.
+    pub at: Option<Resource>,
     /// EXTINF, or the sum of the parts so far.
     pub duration: Duration,
     /// EXT-X-PROGRAM-DATE-TIME, given or carried on, in ms since 1970.
     pub date_ms: Option<i64>,
     /// EXT-X-GAP.
     pub gap: bool,
-    /// Absolute URL of its header.
-    pub map: Option<String>,
-    /// Parts: absolute URL and duration.
-    pub parts: Vec<(String, Duration)>,
+    /// Its header.
+    pub map: Option<Resource>,
+    /// Its parts.
+    pub parts: Vec<Part>,
+    /// Length of its chunks, if it is sent while it is made (DASH).
+    pub chunk: Option<Duration>,
 }
 
-/// Parses a playlist fetched from `base`; `None` if it is none.
+/// Parses a playlist or an MPD fetched from `base`; `None` if it is neither.
 pub fn parse(text: &str, base: &str) -> Option<Playlist> {
+    if text.trim_start_matches('\u{feff}').trim_start().starts_with('<') {
+        return crate::dash::parse(text, base).map(Playlist::Dash);
+    }
     let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
     if lines.next()? != "#EXTM3U" {
         return None;
@@ -81,6 +121,10 @@ pub fn parse(text: &str, base: &str) -> Option<Playlist> {
     let mut next = Segment::default();
     let mut map = None;
     let mut date: Option<i64> = None;
+    let mut range: Option<(u64, u64)> = None;
+    // RFC 8216bis 4.4.4.2: a range without an offset follows the one before.
+    let mut after = 0;
+    let mut part_after = 0;
     for line in lines {
         let (tag, value) = line.split_once(':').unwrap_or((line, ""));
         match tag {
@@ -101,13 +145,20 @@ pub fn parse(text: &str, base: &str) -> Option<Playlist> {
                 media.part_hold_back = attribute(value, "PART-HOLD-BACK").and_then(|v| seconds(&v));
                 media.hold_back = attribute(value, "HOLD-BACK").and_then(|v| seconds(&v));
             }
-            "#EXT-X-MAP" => map = attribute(value, "URI").map(|u| join(base, &u)),
+            "#EXT-X-MAP" => {
+                let range = attribute(value, "BYTERANGE").and_then(|r| byte_range(&r, 0));
+                map = attribute(value, "URI").map(|u| Resource { url: join(base, &u), range });
+            }
+            "#EXT-X-BYTERANGE" => range = byte_range(value, after),
             "#EXT-X-PROGRAM-DATE-TIME" => date = date_ms(value),
             "#EXT-X-GAP" => next.gap = true,
             "#EXT-X-PART" => {
-                let part = attribute(value, "URI").zip(attribute(value, "DURATION").and_then(|v| seconds(&v)));
-                if let Some((uri, duration)) = part {
-                    next.parts.push((join(base, &uri), duration));
+                let found = attribute(value, "URI").zip(attribute(value, "DURATION").and_then(|v| seconds(&v)));
+                if let Some((uri, duration)) = found {
+                    let range = attribute(value, "BYTERANGE").and_then(|r| byte_range(&r, part_after));
+                    part_after = range.map_or(0, |r| r.1.saturating_add(1));
+                    let gap = attribute(value, "GAP").as_deref() == Some("YES");
+                    next.parts.push(Part { at: Resource { url: join(base, &uri), range }, duration, gap });
                 }
             }
             "#EXTINF" => next.duration = seconds(value.split(',').next()?)?,
@@ -119,7 +170,11 @@ pub fn parse(text: &str, base: &str) -> Option<Playlist> {
                 }
                 None => {
                     let number = next.number;
-                    let made = Segment { url: Some(join(base, line)), date_ms: date, map: map.clone(), ..next };
+                    let range = range.take();
+                    after = range.map_or(0, |r| r.1.saturating_add(1));
+                    part_after = 0;
+                    let at = Some(Resource { url: join(base, line), range });
+                    let made = Segment { at, date_ms: date, map: map.clone(), ..next };
                     date = date.map(|d| d.saturating_add(millis(made.duration)));
                     media.segments.push(made);
                     next = Segment { number: number.saturating_add(1), ..Segment::default() };
@@ -132,10 +187,18 @@ pub fn parse(text: &str, base: &str) -> Option<Playlist> {
         return Some(Playlist::Multivariant(list));
     }
     if !next.parts.is_empty() {
-        let duration = next.parts.iter().map(|p| p.1).fold(Duration::ZERO, Duration::saturating_add);
+        let duration = next.parts.iter().map(|p| p.duration).fold(Duration::ZERO, Duration::saturating_add);
         media.segments.push(Segment { duration, date_ms: date, map, ..next });
     }
     (media.target > Duration::ZERO).then_some(Playlist::Media(media))
+}
+
+/// `LENGTH` or `LENGTH@OFFSET` as first and last byte.
+fn byte_range(text: &str, after: u64) -> Option<(u64, u64)> {
+    let (length, offset) = text.split_once('@').unwrap_or((text, ""));
+    let first = if offset.is_empty() { after } else { offset.trim().parse().ok()? };
+    let length: u64 = length.trim().parse().ok()?;
+    Some((first, first.checked_add(length.checked_sub(1)?)?))
 }
 
 fn millis(duration: Duration) -> i64 {
@@ -163,7 +226,7 @@ fn attribute(list: &str, name: &str) -> Option<String> {
 }
 
 /// `2026-02-02T02:40:04.000Z` or with an offset, in ms since 1970.
-fn date_ms(text: &str) -> Option<i64> {
+pub(crate) fn date_ms(text: &str) -> Option<i64> {
     let number = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();
     let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
     let (y, m) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
@@ -185,12 +248,15 @@ fn date_ms(text: &str) -> Option<i64> {
 
 /// Resolves a reference of a playlist against the playlist's URL.
 pub fn join(base: &str, reference: &str) -> String {
-    if reference.contains("://") {
+    if reference.starts_with("http://") || reference.starts_with("https://") {
         return reference.to_owned();
     }
     let base = base.split(['?', '#']).next().unwrap_or(base);
     let host = base.find("://").map_or(0, |i| i + 3);
     let path = base.get(host..).and_then(|r| r.find('/')).map_or(base.len(), |i| host + i);
+    if reference.starts_with("//") {
+        return format!("{}:{reference}", base.split_once(':').map_or("http", |b| b.0));
+    }
     if reference.starts_with('/') {
         return format!("{}{reference}", base.get(..path).unwrap_or(base));
     }
@@ -212,8 +278,21 @@ mod tests {
         assert_eq!(join("http://h/a/b.m3u8?x=1", "../c/d.m4s"), "http://h/c/d.m4s");
         assert_eq!(join("http://h/a/b.m3u8", "/d"), "http://h/d");
         assert_eq!(join("http://h/a/b.m3u8", "d?v=2"), "http://h/a/d?v=2");
+        assert_eq!(join("https://h/a/b.m3u8", "//k/d"), "https://k/d");
+        assert_eq!(join("http://h/a/b.m3u8", "d?to=http://k/"), "http://h/a/d?to=http://k/");
         assert_eq!(date_ms("1970-01-02T00:00:01.500Z"), Some(86_401_500));
         assert_eq!(date_ms("2026-02-02T02:40:04.000Z"), Some(1_770_000_004_000));
         assert_eq!(date_ms("1970-01-01T01:00:00+01:00"), Some(0));
+    }
+
+    #[test]
+    fn ranges_and_gaps() {
+        let text = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MAP:URI=\"a\",BYTERANGE=\"10@0\"\n#EXTINF:2,\n\
+            #EXT-X-BYTERANGE:100@10\na\n#EXTINF:2,\n#EXT-X-BYTERANGE:50\na\n#EXT-X-GAP\n#EXTINF:2,\nb\n";
+        let Some(Playlist::Media(media)) = parse(text, "http://h/m") else { unreachable!() };
+        let ranges: Vec<_> = media.segments.iter().map(|s| s.at.as_ref().unwrap().range).collect();
+        assert_eq!(ranges, [Some((10, 109)), Some((110, 159)), None]);
+        assert_eq!(media.segments[0].map.as_ref().unwrap().range, Some((0, 9)));
+        assert_eq!(media.segments.iter().map(|s| s.gap).collect::<Vec<_>>(), [false, false, true]);
     }
 }

@@ -5,33 +5,44 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// Buckets: 32 for each power of two of milliseconds, about 3 % wide.
+/// Buckets: 32 for each power of two of milliseconds, about 2 % wide.
 const BUCKETS: usize = 32 * 20;
 
-/// A distribution of times; at most 5 kB whatever it is fed.
+/// A distribution of times, negative ones among them; at most 10 kB whatever it is fed.
 #[derive(Debug, Clone)]
 pub struct Times {
     buckets: Vec<u64>,
+    /// Of the times below zero, by how far; empty while there is none.
+    below: Vec<u64>,
     count: u64,
-    max: Duration,
+    min: f64,
+    max: f64,
 }
 
 impl Default for Times {
     fn default() -> Self {
-        Times { buckets: vec![0; BUCKETS], count: 0, max: Duration::ZERO }
+        Times { buckets: vec![0; BUCKETS], below: Vec::new(), count: 0, min: f64::INFINITY, max: f64::NEG_INFINITY }
     }
 }
 
 impl Times {
     /// Adds one.
     pub fn add(&mut self, time: Duration) {
-        let ms = (time.as_secs_f64() * 1000.0).max(1.0);
-        let at = ((ms.log2() * 32.0) as usize).min(BUCKETS - 1);
-        if let Some(bucket) = self.buckets.get_mut(at) {
+        self.add_ms(time.as_secs_f64() * 1000.0);
+    }
+
+    /// Adds one in ms, which may be below zero.
+    pub fn add_ms(&mut self, ms: f64) {
+        let at = ((ms.abs().max(1.0).log2() * 32.0) as usize).min(BUCKETS - 1);
+        if ms < 0.0 && self.below.is_empty() {
+            self.below = vec![0; BUCKETS];
+        }
+        let buckets = if ms < 0.0 { &mut self.below } else { &mut self.buckets };
+        if let Some(bucket) = buckets.get_mut(at) {
             *bucket += 1;
         }
         self.count += 1;
-        self.max = self.max.max(time);
+        (self.min, self.max) = (self.min.min(ms), self.max.max(ms));
     }
 
     /// How many were added.
@@ -39,22 +50,30 @@ impl Times {
         self.count
     }
 
-    /// The time that `percent` of them do not exceed (upper edge of its bucket).
-    pub fn percentile(&self, percent: u64) -> Duration {
-        let rank = (self.count * percent).div_ceil(100);
+    /// The ms that `percent` of them do not exceed (upper edge of a bucket 2 % wide); 0 if there is none.
+    pub fn percentile(&self, percent: u64) -> f64 {
+        let rank = (self.count * percent).div_ceil(100).max(1);
         let mut seen = 0;
-        for (at, n) in self.buckets.iter().enumerate() {
+        let edge = |at: usize| (at as f64 / 32.0).exp2();
+        let below = self.below.iter().enumerate().rev().map(|(at, n)| (-edge(at), n));
+        let above = self.buckets.iter().enumerate().map(|(at, n)| (edge(at + 1), n));
+        for (ms, n) in below.chain(above) {
             seen += n;
-            if seen >= rank && rank > 0 {
-                return Duration::from_secs_f64(((at + 1) as f64 / 32.0).exp2() / 1000.0).min(self.max);
+            if seen >= rank {
+                return ms.clamp(self.min, self.max);
             }
         }
-        self.max
+        0.0
     }
 
-    /// p50, p95, p99 and max in ms.
+    /// The largest, in ms; 0 if there is none.
+    pub fn max(&self) -> f64 {
+        if self.count == 0 { 0.0 } else { self.max }
+    }
+
+    /// p50, p95, p99 and max in ms; null where there is none.
     pub fn to_json(&self) -> Value {
-        let ms = |d: Duration| (d.as_secs_f64() * 10_000.0).round() / 10.0;
+        let ms = |ms: f64| if self.count == 0 { Value::Null } else { json!((ms * 10.0).round() / 10.0) };
         json!({"count": self.count, "p50_ms": ms(self.percentile(50)), "p95_ms": ms(self.percentile(95)),
             "p99_ms": ms(self.percentile(99)), "max_ms": ms(self.max)})
     }
@@ -79,6 +98,16 @@ pub struct Tally {
     pub errors: u64,
     /// Times a viewer fell out of the window and had to jump.
     pub jumps: u64,
+    /// Segments and parts listed as gaps.
+    pub gaps: u64,
+    /// Times the playhead jumped over media that was not there.
+    pub skips: u64,
+    /// Connections opened.
+    pub connections: u64,
+    /// Connections that the server closed while they idled; the request went out again.
+    pub reconnects: u64,
+    /// Why connections broke or could not be made, by cause; at most 32 causes.
+    pub broken: BTreeMap<String, u64>,
     /// Body bytes.
     pub bytes: u64,
     /// Media played by all viewers together.
@@ -109,7 +138,8 @@ impl Tally {
             "startup": self.startup.to_json(), "latency": self.latency.to_json(),
             "stalls": {"count": self.stalls.count(), "seconds": self.stalled.as_secs_f64(),
                 "viewers": self.stalled_viewers, "share_of_time": self.stall_share(), "times": self.stalls.to_json()},
-            "errors": self.errors, "jumps": self.jumps, "bytes": self.bytes,
+            "errors": self.errors, "jumps": self.jumps, "gaps": self.gaps, "skips": self.skips,
+            "connections": self.connections, "reconnects": self.reconnects, "broken": self.broken, "bytes": self.bytes,
             "bits_per_second": self.bytes as f64 * 8.0 / seconds,
             "requests": requests, "statuses": statuses})
     }
@@ -118,5 +148,22 @@ impl Tally {
     pub fn stall_share(&self) -> f64 {
         let stalled = self.stalled.as_secs_f64();
         stalled / (stalled + self.played.as_secs_f64()).max(0.001)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_below_and_above_zero() {
+        let mut times = Times::default();
+        for ms in [-200.0, -20.0, 0.0, 30.0, 1000.0] {
+            times.add_ms(ms);
+        }
+        let near = |a: f64, b: f64| (a - b).abs() <= 0.03 * b.abs() + 1.1;
+        for (percent, ms) in [(1, -200.0), (40, -20.0), (60, 0.0), (80, 30.0), (100, 1000.0)] {
+            assert!(near(times.percentile(percent), ms), "{percent}: {}", times.percentile(percent));
+        }
     }
 }

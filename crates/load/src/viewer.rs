@@ -1,19 +1,18 @@
 //! One viewer as a state machine: [`Viewer::next`] says what a lane does now, [`Viewer::answered`] takes the response.
 //!
-//! A lane is one connection: lane 0 fetches video (or muxed media), lane 1 a separate audio rendition. The buffer is
-//! what the shorter lane holds.
+//! A lane is one connection: lane 0 fetches video (or muxed media), lane 1 a separate audio rendition.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::playlist::{Media, Multivariant, Playlist};
+use crate::abr::Estimate;
+use crate::dash::{Dash, Wanted};
+use crate::playback::Playback;
+use crate::playlist::{Media, Playlist, Resource, Segment};
 use crate::tally::Tally;
 
 /// Media held ahead of the playhead at most.
 const MAX_BUFFER: Duration = Duration::from_secs(30);
-
-/// Bit rate assumed before anything was measured.
-const FIRST_ESTIMATE: u64 = 1_000_000;
 
 /// A request is never retried later than this.
 const MAX_RETRY: Duration = Duration::from_secs(4);
@@ -21,7 +20,7 @@ const MAX_RETRY: Duration = Duration::from_secs(4);
 /// Which variant is watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Abr {
-    /// By measured throughput.
+    /// By measured throughput and buffer.
     On,
     /// Always the lowest.
     Lowest,
@@ -29,13 +28,26 @@ pub enum Abr {
     Highest,
 }
 
+/// Which kind of presentation is accepted, and how it is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// As the URL's content allows, with low latency where it is offered.
+    Auto,
+    /// HLS, whole segments only.
+    Hls,
+    /// HLS with parts.
+    LowLatencyHls,
+    /// DASH, with low latency where it is offered.
+    Dash,
+}
+
 /// How viewers behave.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
     /// Which variant.
     pub abr: Abr,
-    /// Uses parts and blocking reloads where the playlist has them.
-    pub low_latency: bool,
+    /// Which kind.
+    pub mode: Mode,
 }
 
 /// Now, on both clocks.
@@ -50,7 +62,7 @@ pub struct Now {
 /// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A playlist: its text is wanted.
+    /// A playlist or MPD: its text is wanted.
     Playlist,
     /// A playlist asked for before it is there.
     BlockingPlaylist,
@@ -58,44 +70,54 @@ pub enum Kind {
     Init,
     /// A segment.
     Segment,
+    /// A segment that is read while it is made: [`Viewer::chunks`] is told of its chunks.
+    ChunkedSegment,
     /// A part.
     Part,
 }
 
 impl Kind {
-    /// Its name in reports.
+    /// As the report names it.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Playlist => "playlist",
             Kind::BlockingPlaylist => "blocking_playlist",
             Kind::Init => "init",
             Kind::Segment => "segment",
+            Kind::ChunkedSegment => "chunked_segment",
             Kind::Part => "part",
         }
     }
+
+    /// Whether the body is read rather than dropped.
+    pub fn is_text(self) -> bool {
+        matches!(self, Kind::Playlist | Kind::BlockingPlaylist)
+    }
 }
 
-/// What a lane does next.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a lane does.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// Fetch this, then call [`Viewer::answered`].
-    Get(String, Kind),
-    /// Ask again at this time since the run began.
+    /// Asks for this.
+    Get(Resource, Kind),
+    /// Nothing until then.
     Wait(Duration),
-    /// This lane has nothing more to do.
+    /// Nothing any more.
     Done,
 }
 
-/// A response; `playlist` is `None` where none was asked for or it could not be read.
+/// A response.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// HTTP status, 0 for a broken connection.
+    /// 0 if the connection broke.
     pub status: u16,
     /// Body bytes.
     pub bytes: u64,
-    /// From request to last byte.
+    /// From the request to the end of the body.
     pub took: Duration,
-    /// The body of a playlist.
+    /// From the request to the first byte of the response.
+    pub waited: Duration,
+    /// What the body says, if it is text.
     pub playlist: Option<Arc<Playlist>>,
 }
 
@@ -103,167 +125,177 @@ pub struct Answer {
 struct Lane {
     url: Option<String>,
     list: Option<Arc<Playlist>>,
+    /// Which reading of the MPD the list was made from.
+    version: u64,
     fetched: Duration,
     unchanged: bool,
     retry: Duration,
     failures: u32,
     /// Number of the segment and index of the part that come next.
     at: Option<(u64, usize)>,
-    init: Option<String>,
-    asked: Option<(Kind, String, Duration, Option<i64>)>,
-    appended: Duration,
+    /// Media of that segment that is there already.
+    within: Duration,
+    /// The variant changed: the place is found again by date.
+    align: bool,
+    init: Option<Resource>,
+    asked: Option<Asked>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Play {
-    Starting,
-    Playing,
-    Stalled(Duration),
+#[derive(Debug)]
+struct Asked {
+    kind: Kind,
+    at: Resource,
+    date_ms: Option<i64>,
+    /// Of what is new in it.
+    duration: Duration,
+    chunk: Duration,
 }
 
 /// One viewer.
 #[derive(Debug)]
 pub struct Viewer {
     rules: Rules,
-    joined: Duration,
-    lists: Option<Arc<Playlist>>,
+    url: String,
+    /// The multivariant playlist or the MPD.
+    root: Option<Arc<Playlist>>,
+    root_read: Duration,
+    version: u64,
     lanes: [Lane; 2],
-    variant: usize,
-    estimate: u64,
-    play: Play,
-    played: Duration,
-    clock: Duration,
-    first_date: Option<i64>,
-    has_stalled: bool,
-    has_played: bool,
+    variant: Option<usize>,
+    estimate: Estimate,
+    playback: Playback,
 }
 
 impl Viewer {
     /// A viewer that joins now at this URL.
     pub fn new(url: &str, rules: Rules, now: Now) -> Self {
-        let lanes = [Lane { url: Some(url.to_owned()), ..Lane::default() }, Lane::default()];
-        let (play, played) = (Play::Starting, Duration::ZERO);
         Viewer {
             rules,
-            joined: now.mono,
-            lists: None,
-            lanes,
-            variant: 0,
-            estimate: FIRST_ESTIMATE,
-            play,
-            played,
-            clock: now.mono,
-            first_date: None,
-            has_stalled: false,
-            has_played: false,
+            url: url.to_owned(),
+            root: None,
+            root_read: Duration::ZERO,
+            version: 0,
+            lanes: [Lane { url: Some(url.to_owned()), ..Lane::default() }, Lane::default()],
+            variant: None,
+            estimate: Estimate::default(),
+            playback: Playback::new(now.mono),
         }
+    }
+
+    /// How many lanes it needs now.
+    pub fn lanes(&self) -> usize {
+        1 + usize::from(self.lanes[1].url.is_some())
+    }
+
+    /// Whether it plays, and whether it has stalled.
+    pub fn is(&self) -> (bool, bool) {
+        self.playback.is()
     }
 
     /// What this lane does now.
     pub fn next(&mut self, lane: usize, now: Now, tally: &mut Tally) -> Action {
         self.advance(now.mono, tally);
         if lane == 0 {
-            self.choose();
+            self.choose(now.mono);
         }
-        let ahead = self.ahead(lane);
-        let Some(l) = self.lanes.get_mut(lane) else { return Action::Done };
-        let Some(url) = l.url.clone() else {
-            let undecided = self.lists.is_none() && self.lanes[0].list.is_none();
-            return if undecided { Action::Wait(now.mono + Duration::from_millis(50)) } else { Action::Done };
-        };
+        let ahead = self.playback.ahead(lane);
+        let Some(l) = self.lanes.get(lane) else { return Action::Done };
+        let Some(url) = l.url.clone() else { return Action::Done };
         if now.mono < l.retry {
             return Action::Wait(l.retry);
         }
-        let Some(Playlist::Media(media)) = l.list.as_deref() else {
-            l.asked = Some((Kind::Playlist, url.clone(), Duration::ZERO, None));
-            return Action::Get(url, Kind::Playlist);
-        };
-        let low = self.rules.low_latency && media.part_target.is_some();
-        let oldest = media.segments.first().map_or(0, |s| s.number);
-        let (number, part) = match l.at {
-            Some(at) if at.0 >= oldest => at,
-            before => {
-                tally.jumps += u64::from(before.is_some());
-                let Some(start) = start(media, low) else {
-                    l.retry = now.mono + media.target / 2;
-                    l.list = None;
-                    return Action::Wait(l.retry);
-                };
-                *l.at.insert(start)
+        if let Some(Playlist::Dash(dash)) = self.root.as_deref() {
+            let due = dash.update.filter(|_| dash.live).map(|u| self.root_read + u.max(Duration::from_millis(500)));
+            if lane == 0 && due.is_some_and(|d| now.mono >= d) {
+                return self.get(0, Resource::whole(url), Kind::Playlist);
             }
+            self.list_dash(lane, now);
+        }
+        let Some(l) = self.lanes.get_mut(lane) else { return Action::Done };
+        let Some(list) = l.list.clone() else {
+            return self.get(lane, Resource::whole(url), Kind::Playlist);
+        };
+        let Playlist::Media(media) = &*list else { return Action::Done };
+        let low = self.rules.mode != Mode::Hls && media.part_target.is_some();
+        if l.align {
+            l.align = false;
+            l.at = l.at.map(|at| aligned(media, at, self.playback.end(lane)));
+        }
+        let oldest = media.segments.first().map_or(0, |s| s.number);
+        if l.at.is_some_and(|at| at.0 < oldest && media.delay.is_none()) {
+            tally.jumps += 1;
+            l.at = None;
+        }
+        let Some((number, part)) = l.at else {
+            return self.start(lane, media, low, now);
         };
         if ahead > MAX_BUFFER {
             return Action::Wait(now.mono + (ahead - MAX_BUFFER).max(Duration::from_millis(100)));
         }
-        let found = media.segments.iter().find(|s| s.number == number);
-        let item = found.and_then(|s| {
-            let done = s.parts.iter().take(part).map(|p| p.1).fold(Duration::ZERO, Duration::saturating_add);
-            let date = s.date_ms.map(|d| d.saturating_add(i64::try_from(done.as_millis()).unwrap_or(0)));
-            match (low, s.parts.get(part), &s.url) {
-                (true, Some((url, duration)), _) if part > 0 || !s.parts.is_empty() => {
-                    Some((Kind::Part, url.clone(), *duration, date, s))
-                }
-                (_, _, Some(url)) if part == 0 => Some((Kind::Segment, url.clone(), s.duration, date, s)),
-                _ => None,
-            }
-        });
-        if let Some((kind, url, duration, date, segment)) = item {
-            if let Some(map) = segment.map.as_ref().filter(|m| l.init.as_ref() != Some(*m)) {
-                l.asked = Some((Kind::Init, map.clone(), Duration::ZERO, None));
-                return Action::Get(map.clone(), Kind::Init);
-            }
-            l.asked = Some((kind, url.clone(), duration, date));
-            return Action::Get(url, kind);
+        let Some(segment) = media.segments.iter().find(|s| s.number >= number) else {
+            return self.not_yet(lane, media, low, now, url);
+        };
+        let part = if segment.number == number { part } else { 0 };
+        self.fetch(lane, segment, part, low, now, tally).unwrap_or_else(|| self.not_yet(lane, media, low, now, url))
+    }
+
+    /// Chunks of the segment being read, and the bytes and time of the newest of them.
+    pub fn chunks(&mut self, lane: usize, now: Now, whole: u32, bytes: u64, took: Duration, tally: &mut Tally) {
+        self.advance(now.mono, tally);
+        let Some(l) = self.lanes.get_mut(lane) else { return };
+        let Some(asked) = &l.asked else { return };
+        let there = (asked.chunk * whole).min(asked.duration);
+        let new = there.saturating_sub(l.within);
+        let (date, chunk) = (asked.date_ms.map(|d| d.saturating_add(millis(l.within))), asked.chunk);
+        if new.is_zero() {
+            return;
         }
-        if found.is_some_and(|s| s.url.is_some() && part > 0) {
-            l.at = Some((number + 1, 0));
-            return Action::Wait(now.mono);
+        l.within = there;
+        if lane == 0 {
+            self.estimate.add(bytes, took, chunk);
         }
-        if media.ended {
-            return Action::Done;
-        }
-        if low && media.can_block {
-            let mark = if url.contains('?') { '&' } else { '?' };
-            let url = format!("{url}{mark}_HLS_msn={number}&_HLS_part={part}");
-            l.asked = Some((Kind::BlockingPlaylist, url.clone(), Duration::ZERO, None));
-            return Action::Get(url, Kind::BlockingPlaylist);
-        }
-        // RFC 8216bis 6.3.4: a target duration after a change, half of it otherwise.
-        let due = l.fetched + if l.unchanged { media.target / 2 } else { media.target };
-        if now.mono < due {
-            return Action::Wait(due);
-        }
-        l.asked = Some((Kind::Playlist, url.clone(), Duration::ZERO, None));
-        Action::Get(url, Kind::Playlist)
+        self.appended(lane, date, new, now, tally);
     }
 
     /// Takes the response to what this lane asked.
     pub fn answered(&mut self, lane: usize, now: Now, answer: Answer, tally: &mut Tally) {
         self.advance(now.mono, tally);
         let Some(l) = self.lanes.get_mut(lane) else { return };
-        let Some((kind, url, duration, date)) = l.asked.take() else { return };
+        let Some(asked) = l.asked.take() else { return };
+        let kind = asked.kind;
         tally.requests.entry(kind.name()).or_default().add(answer.took);
         *tally.statuses.entry(answer.status).or_default() += 1;
         tally.bytes += answer.bytes;
-        let wants_list = matches!(kind, Kind::Playlist | Kind::BlockingPlaylist);
-        if !(200..300).contains(&answer.status) || (wants_list && answer.playlist.is_none()) {
+        let unwanted = |list: &Playlist| match (list, self.rules.mode) {
+            (_, Mode::Auto) => false,
+            (Playlist::Dash(_), mode) => mode != Mode::Dash,
+            (Playlist::Media(m), Mode::LowLatencyHls) => m.part_target.is_none() && !m.ended,
+            (_, mode) => mode == Mode::Dash,
+        };
+        let no_list = kind.is_text() && answer.playlist.as_deref().is_none_or(unwanted);
+        if !(200..300).contains(&answer.status) || no_list {
             tally.errors += 1;
             l.failures += 1;
             l.retry = now.mono + (Duration::from_millis(250) * 2u32.pow(l.failures.min(5))).min(MAX_RETRY);
-            if !wants_list {
+            if !kind.is_text() {
                 // What is gone is not asked for again before the list said what there is.
                 l.list = None;
+                if l.failures > 1 || !l.within.is_zero() {
+                    l.at = l.at.map(|at| (at.0 + 1, 0));
+                    l.within = Duration::ZERO;
+                }
             }
             return;
         }
         l.failures = 0;
         match kind {
-            Kind::Init => l.init = Some(url),
+            Kind::Init => l.init = Some(asked.at),
             Kind::Playlist | Kind::BlockingPlaylist => match answer.playlist {
-                Some(list) if matches!(*list, Playlist::Multivariant(_)) => {
-                    l.url = None;
-                    self.lists = Some(list);
-                    self.choose();
+                Some(list) if !matches!(*list, Playlist::Media(_)) => {
+                    self.root = Some(list);
+                    self.root_read = now.mono;
+                    self.version += 1;
+                    self.choose(now.mono);
                 }
                 list => {
                     l.unchanged = l.list.is_some() && l.list == list;
@@ -271,18 +303,22 @@ impl Viewer {
                     l.list = list;
                 }
             },
-            Kind::Segment | Kind::Part => {
-                l.appended += duration;
-                if let Some((number, part)) = l.at {
-                    l.at = Some(if kind == Kind::Part { (number, part + 1) } else { (number + 1, 0) });
+            Kind::Segment | Kind::Part | Kind::ChunkedSegment => {
+                let Some((number, part)) = l.at else { return };
+                let (mut date, mut new) = (asked.date_ms, asked.duration);
+                if kind == Kind::ChunkedSegment {
+                    date = date.map(|d| d.saturating_add(millis(l.within)));
+                    new = new.saturating_sub(l.within);
                 }
-                if lane == 0 {
-                    self.first_date = self.first_date.or(date);
-                    let micros = u64::try_from(answer.took.as_micros()).unwrap_or(u64::MAX).max(1);
-                    let seen = answer.bytes.saturating_mul(8_000_000) / micros;
-                    self.estimate = (self.estimate / 4 * 3).saturating_add(seen / 4);
+                if kind == Kind::Part {
+                    (l.at, l.within) = (Some((number, part + 1)), l.within + new);
+                } else {
+                    (l.at, l.within) = (Some((number + 1, 0)), Duration::ZERO);
                 }
-                self.appended(now, tally);
+                if lane == 0 && kind != Kind::ChunkedSegment {
+                    self.estimate.add(answer.bytes, answer.took.saturating_sub(answer.waited), new);
+                }
+                self.appended(lane, date, new, now, tally);
             }
         }
     }
@@ -290,121 +326,248 @@ impl Viewer {
     /// The viewer leaves: what is still open is counted.
     pub fn leave(&mut self, now: Now, tally: &mut Tally) {
         self.advance(now.mono, tally);
-        if let Play::Stalled(since) = self.play {
-            tally.stalls.add(now.mono.saturating_sub(since));
-            tally.stalled += now.mono.saturating_sub(since);
+        self.playback.leave(now.mono, tally);
+    }
+
+    /// Chooses where to begin.
+    fn start(&mut self, lane: usize, media: &Media, low: bool, now: Now) -> Action {
+        if lane == 1 && self.playback.start(0).is_none() {
+            // Sound begins where the picture begins.
+            return Action::Wait(now.mono + Duration::from_millis(20));
         }
-        tally.never_played += u64::from(!self.has_played);
+        let place = match (lane, self.playback.start(0), media.segments.iter().any(|s| s.date_ms.is_some())) {
+            (1, Some(date), true) => Some(by_date(media, low, date / 1000)),
+            _ => start(media, low, now.utc_ms),
+        };
+        let Some(l) = self.lanes.get_mut(lane) else { return Action::Done };
+        let Some(place) = place else {
+            l.retry = now.mono + (media.target / 2).max(Duration::from_millis(100));
+            l.list = None;
+            return Action::Wait(l.retry);
+        };
+        (l.at, l.within) = (Some(place), Duration::ZERO);
+        if let (0, Some(delay)) = (lane, media.delay) {
+            self.playback.begin = Some(now.utc_ms.saturating_sub(millis(delay)).saturating_mul(1000));
+        }
+        Action::Wait(now.mono)
     }
 
-    fn ahead(&self, lane: usize) -> Duration {
-        self.lanes.get(lane).map_or(Duration::ZERO, |l| l.appended.saturating_sub(self.played))
+    /// What to ask for of this segment; `None` if the rest of it is not there yet.
+    fn fetch(
+        &mut self,
+        lane: usize,
+        segment: &Segment,
+        part: usize,
+        low: bool,
+        now: Now,
+        tally: &mut Tally,
+    ) -> Option<Action> {
+        let l = self.lanes.get_mut(lane)?;
+        let following = (segment.number + 1, 0);
+        if l.at.is_none_or(|at| at.0 != segment.number) {
+            (l.at, l.within) = (Some((segment.number, 0)), Duration::ZERO);
+        }
+        if segment.gap {
+            tally.gaps += u64::from(lane == 0);
+            (l.at, l.within) = (Some(following), Duration::ZERO);
+            return Some(Action::Wait(now.mono));
+        }
+        let (kind, at, duration, chunk) = match (low, segment.parts.get(part), &segment.at) {
+            (true, Some(p), _) if p.gap => {
+                tally.gaps += u64::from(lane == 0);
+                (l.at, l.within) = (Some((segment.number, part + 1)), l.within + p.duration);
+                return Some(Action::Wait(now.mono));
+            }
+            (true, Some(p), _) => (Kind::Part, &p.at, p.duration, Duration::ZERO),
+            (_, _, Some(_)) if part > 0 && l.within + Duration::from_millis(20) >= segment.duration => {
+                (l.at, l.within) = (Some(following), Duration::ZERO);
+                return Some(Action::Wait(now.mono));
+            }
+            // Its parts left the list before this viewer had them all: the whole segment gives what is missing.
+            (_, _, Some(whole)) => match segment.chunk.filter(|_| self.rules.mode != Mode::Hls) {
+                Some(chunk) => (Kind::ChunkedSegment, whole, segment.duration, chunk),
+                None => (Kind::Segment, whole, segment.duration.saturating_sub(l.within), Duration::ZERO),
+            },
+            _ => return None,
+        };
+        let date_ms = segment.date_ms.map(|d| d.saturating_add(millis(l.within)));
+        if let Some(map) = segment.map.clone().filter(|m| l.init.as_ref() != Some(m)) {
+            return Some(self.get(lane, map, Kind::Init));
+        }
+        let at = at.clone();
+        l.asked = Some(Asked { kind, at: at.clone(), date_ms, duration, chunk });
+        Some(Action::Get(at, kind))
     }
 
-    fn buffered(&self) -> Duration {
-        let both = self.lanes[1].url.is_some();
-        if both { self.ahead(0).min(self.ahead(1)) } else { self.ahead(0) }
+    /// The list has nothing more: when it is read again.
+    fn not_yet(&mut self, lane: usize, media: &Media, low: bool, now: Now, url: String) -> Action {
+        let Some(l) = self.lanes.get_mut(lane) else { return Action::Done };
+        if matches!(self.root.as_deref(), Some(Playlist::Dash(_))) {
+            if media.ended {
+                return Action::Done;
+            }
+            let soon = media.next_ms.map(|n| u64::try_from(n - now.utc_ms).unwrap_or(0));
+            l.list = None;
+            l.retry = now.mono + Duration::from_millis(soon.unwrap_or(100).clamp(5, 2000));
+            return Action::Wait(l.retry);
+        }
+        if media.ended {
+            return Action::Done;
+        }
+        if let (true, true, Some((number, part))) = (low, media.can_block, l.at) {
+            // A server that answered at once with what was known is not asked without a pause.
+            let pause = media.part_target.unwrap_or(media.target) / 2;
+            if l.unchanged && now.mono < l.fetched + pause {
+                return Action::Wait(l.fetched + pause);
+            }
+            let mark = if url.contains('?') { '&' } else { '?' };
+            let url = format!("{url}{mark}_HLS_msn={number}&_HLS_part={part}");
+            return self.get(lane, Resource::whole(url), Kind::BlockingPlaylist);
+        }
+        // RFC 8216bis 6.3.4: a target duration after a change, half of it otherwise.
+        let span = if low { media.part_target.unwrap_or(media.target) } else { media.target };
+        let due = l.fetched + if l.unchanged { span / 2 } else { span };
+        if now.mono < due {
+            return Action::Wait(due);
+        }
+        self.get(lane, Resource::whole(url), Kind::Playlist)
+    }
+
+    fn get(&mut self, lane: usize, at: Resource, kind: Kind) -> Action {
+        if let Some(l) = self.lanes.get_mut(lane) {
+            let (duration, chunk) = (Duration::ZERO, Duration::ZERO);
+            l.asked = Some(Asked { kind, at: at.clone(), date_ms: None, duration, chunk });
+        }
+        Action::Get(at, kind)
+    }
+
+    /// Makes the lane's list from the MPD, if there is a newer one or it has come to its end.
+    fn list_dash(&mut self, lane: usize, now: Now) {
+        let Some(Playlist::Dash(dash)) = self.root.as_deref() else { return };
+        let Some(l) = self.lanes.get_mut(lane) else { return };
+        if l.list.is_some() && l.version == self.version {
+            return;
+        }
+        let low_latency = self.rules.mode != Mode::Hls;
+        let from = match (l.at, lane) {
+            (Some(at), _) => Some(at.0),
+            // Sound begins where the picture begins; its segments may begin a little earlier.
+            (None, 1) => self.playback.start(0).map(|s| u64::try_from(s / 1000 - 100).unwrap_or(0)),
+            (None, _) => None,
+        };
+        let variant = self.variant.unwrap_or(0);
+        let media = dash.list(Wanted { variant, audio: lane == 1, low_latency, from, now_ms: now.utc_ms });
+        l.version = self.version;
+        l.list = Some(Arc::new(Playlist::Media(media)));
     }
 
     fn ended(&self) -> bool {
         self.lanes.iter().filter(|l| l.url.is_some()).any(|l| {
             let Some(Playlist::Media(m)) = l.list.as_deref() else { return false };
-            let last = m.segments.last().map_or(0, |s| s.number);
-            m.ended && l.at.is_some_and(|at| at.0 > last)
+            m.ended && l.at.is_some_and(|at| m.segments.iter().all(|s| s.number < at.0))
         })
     }
 
     fn advance(&mut self, now: Duration, tally: &mut Tally) {
-        let passed = now.saturating_sub(self.clock);
-        self.clock = now;
-        if self.play != Play::Playing {
-            return;
-        }
-        let buffered = self.buffered();
-        let plays = passed.min(buffered);
-        self.played += plays;
-        tally.played += plays;
-        if passed > buffered && !self.ended() {
-            self.play = Play::Stalled(now.saturating_sub(passed - buffered));
-            tally.stalled_viewers += u64::from(!self.has_stalled);
-            self.has_stalled = true;
-        }
+        let ended = self.ended();
+        self.playback.advance(now, self.lanes(), ended, tally);
     }
 
-    fn appended(&mut self, now: Now, tally: &mut Tally) {
-        let list = self.lanes[0].list.as_deref();
-        let enough = match list {
-            Some(Playlist::Media(m)) => match m.part_target.filter(|_| self.rules.low_latency) {
-                Some(part) => part * 2,
-                None => Duration::from_millis(1),
-            },
-            _ => Duration::from_millis(1),
-        };
-        if self.buffered() >= enough || self.ended() {
-            match self.play {
-                Play::Starting => tally.startup.add(now.mono.saturating_sub(self.joined)),
-                Play::Stalled(since) => {
-                    tally.stalls.add(now.mono.saturating_sub(since));
-                    tally.stalled += now.mono.saturating_sub(since);
-                }
-                Play::Playing => {}
+    fn appended(&mut self, lane: usize, date_ms: Option<i64>, duration: Duration, now: Now, tally: &mut Tally) {
+        self.playback.append(lane, date_ms, duration);
+        let mut live = false;
+        let (mut enough, mut patience) = (Duration::from_millis(1), Duration::from_secs(2));
+        if let Some(Playlist::Media(m)) = self.lanes[0].list.as_deref() {
+            live = !m.ended;
+            patience = m.target;
+            let chunk = m.segments.last().and_then(|s| s.chunk);
+            if let Some(piece) = m.part_target.or(chunk).filter(|_| self.rules.mode != Mode::Hls && live) {
+                enough = (piece * 2).min(m.part_hold_back.or(m.delay).unwrap_or(piece * 2));
             }
-            self.play = Play::Playing;
-            self.has_played = true;
         }
-        let live = !matches!(list, Some(Playlist::Media(m)) if m.ended);
-        if let (Play::Playing, Some(first), true) = (self.play, self.first_date, live) {
-            let plays = first.saturating_add(i64::try_from(self.played.as_millis()).unwrap_or(0));
-            tally.latency.add(Duration::from_millis(u64::try_from(now.utc_ms - plays).unwrap_or(0)));
+        self.playback.resume(now.mono, self.lanes(), enough, patience, tally);
+        if let Some(ms) = self.playback.latency_ms(now.utc_ms).filter(|_| live && lane == 0) {
+            tally.latency.add_ms(ms as f64);
         }
     }
 
-    /// The highest variant that 80 % of the estimate carries; changes come between segments.
-    fn choose(&mut self) {
-        let Some(Playlist::Multivariant(Multivariant { variants, audio })) = self.lists.as_deref() else { return };
+    /// Chooses the variant; changes come between segments.
+    fn choose(&mut self, now: Duration) {
+        let Some(root) = self.root.clone() else { return };
+        let bandwidths: Vec<u64> = match &*root {
+            Playlist::Multivariant(list) => list.variants.iter().map(|v| v.bandwidth).collect(),
+            Playlist::Dash(dash) => dash.bandwidths(),
+            Playlist::Media(_) => return,
+        };
         let lane = &self.lanes[0];
-        if lane.at.is_some_and(|at| at.1 > 0) {
+        if lane.at.is_some_and(|at| at.1 > 0) || !lane.within.is_zero() || lane.align {
             return;
         }
-        let carried = self.estimate / 5 * 4;
         let wanted = match self.rules.abr {
             Abr::Lowest => 0,
-            Abr::Highest => variants.len().saturating_sub(1),
-            Abr::On => variants.iter().rposition(|v| v.bandwidth <= carried).unwrap_or(0),
+            Abr::Highest => bandwidths.len().saturating_sub(1),
+            Abr::On => {
+                let hold = match lane.list.as_deref() {
+                    Some(Playlist::Media(m)) => m.part_hold_back.or(m.delay).unwrap_or(m.target * 2),
+                    _ => Duration::ZERO,
+                };
+                let buffered = self.playback.buffered(self.lanes());
+                self.estimate.choose(now, &bandwidths, self.variant, buffered, hold)
+            }
         };
-        if lane.url.is_some() && wanted == self.variant {
+        if self.variant == Some(wanted) {
             return;
         }
-        let Some(variant) = variants.get(wanted) else { return };
-        self.variant = wanted;
-        let group = variant.audio.as_ref();
-        let sound = audio.iter().find(|(g, url)| Some(g) == group && *url != variant.url).map(|a| a.1.clone());
-        self.lanes[0].url = Some(variant.url.clone());
-        self.lanes[0].list = None;
-        if self.lanes[1].url.is_none() {
-            self.lanes[1].url = sound;
+        self.variant = Some(wanted);
+        match &*root {
+            Playlist::Multivariant(list) => {
+                let Some(variant) = list.variants.get(wanted) else { return };
+                let group = variant.audio.as_ref();
+                let sound = list.audio.iter().find(|(g, url)| Some(g) == group && *url != variant.url);
+                let sound = sound.map(|a| a.1.clone());
+                self.lanes[0].url = Some(variant.url.clone());
+                if self.lanes[1].url.is_none() {
+                    self.lanes[1].url = sound;
+                }
+            }
+            Playlist::Dash(dash) => {
+                self.lanes[0].url = Some(self.url.clone());
+                self.lanes[1].url = dash_sound(dash, &self.url);
+            }
+            Playlist::Media(_) => {}
         }
+        self.lanes[0].list = None;
+        self.lanes[0].unchanged = false;
+        self.lanes[0].align = self.lanes[0].at.is_some();
     }
 }
 
+fn dash_sound(dash: &Dash, url: &str) -> Option<String> {
+    dash.has_audio().then(|| url.to_owned())
+}
+
 /// Where a viewer begins: the hold-back from the end when live, the first segment otherwise.
-fn start(media: &Media, low: bool) -> Option<(u64, usize)> {
+fn start(media: &Media, low: bool, utc_ms: i64) -> Option<(u64, usize)> {
     let first = media.segments.first()?;
     if media.ended {
         return Some((first.number, 0));
     }
+    if let Some(delay) = media.delay {
+        return Some(by_date(media, low, utc_ms.saturating_sub(millis(delay))));
+    }
     let plain = media.hold_back.unwrap_or(media.target * 3);
-    let back = if low { media.part_hold_back.unwrap_or(media.target * 3) } else { plain };
+    let parts = media.part_hold_back.or(media.part_target.map(|p| p * 3)).unwrap_or(plain);
+    let back = if low { parts } else { plain };
     let mut behind = Duration::ZERO;
     for segment in media.segments.iter().rev() {
         if low && !segment.parts.is_empty() {
             for (at, part) in segment.parts.iter().enumerate().rev() {
-                behind += part.1;
+                behind += part.duration;
                 if behind >= back {
                     return Some((segment.number, at));
                 }
             }
-        } else if segment.url.is_some() {
+        } else if segment.at.is_some() {
             behind += segment.duration;
             if behind >= back {
                 return Some((segment.number, 0));
@@ -414,50 +577,45 @@ fn start(media: &Media, low: bool) -> Option<(u64, usize)> {
     Some((first.number, 0))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::playlist::parse;
-
-    const LIVE: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-PART-INF:PART-TARGET=0.5\n\
-        #EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=1.5\n#EXT-X-MEDIA-SEQUENCE:7\n\
-        #EXTINF:2,\n7.m4s\n#EXT-X-PART:DURATION=0.5,URI=\"8.1\"\n#EXT-X-PART:DURATION=0.5,URI=\"8.2\"\n\
-        #EXT-X-PART:DURATION=0.5,URI=\"8.3\"\n";
-
-    fn at(ms: u64) -> Now {
-        Now { mono: Duration::from_millis(ms), utc_ms: ms as i64 }
-    }
-
-    fn ok(text: Option<&str>) -> Answer {
-        let playlist = text.and_then(|t| parse(t, "http://h/m.m3u8")).map(Arc::new);
-        Answer { status: 200, bytes: 1000, took: Duration::from_millis(5), playlist }
-    }
-
-    #[test]
-    fn a_blocking_reload_asks_for_the_next_part_and_a_late_one_is_a_stall() {
-        let (mut tally, rules) = (Tally::default(), Rules { abr: Abr::On, low_latency: true });
-        let mut viewer = Viewer::new("http://h/m.m3u8", rules, at(0));
-        assert_eq!(viewer.next(0, at(0), &mut tally), Action::Get("http://h/m.m3u8".into(), Kind::Playlist));
-        viewer.answered(0, at(10), ok(Some(LIVE)), &mut tally);
-        for part in 1..=3 {
-            assert_eq!(viewer.next(0, at(10), &mut tally), Action::Get(format!("http://h/8.{part}"), Kind::Part));
-            viewer.answered(0, at(10), ok(None), &mut tally);
+/// The segment, and the part of it, that holds this date; the first if all are later.
+fn by_date(media: &Media, low: bool, date_ms: i64) -> (u64, usize) {
+    let holds = |s: &&Segment| s.date_ms.is_some_and(|d| d <= date_ms.saturating_add(20));
+    let segment = media.segments.iter().rev().find(holds).or(media.segments.first());
+    let Some(segment) = segment else { return (0, 0) };
+    let mut at = 0;
+    let mut date = segment.date_ms.unwrap_or(date_ms);
+    if low {
+        for part in &segment.parts {
+            date = date.saturating_add(millis(part.duration));
+            if date > date_ms.saturating_add(20) {
+                break;
+            }
+            at += 1;
         }
-        let reload = Action::Get("http://h/m.m3u8?_HLS_msn=8&_HLS_part=3".into(), Kind::BlockingPlaylist);
-        assert_eq!(viewer.next(0, at(10), &mut tally), reload);
-        assert_eq!((tally.startup.count(), tally.stalled_viewers), (1, 0));
-        viewer.leave(at(2510), &mut tally);
-        assert_eq!((tally.stalled_viewers, tally.stalled), (1, Duration::from_secs(1)));
+        at = at.min(segment.parts.len().saturating_sub(1));
     }
+    (segment.number, at)
+}
 
-    #[test]
-    fn a_refusal_is_an_error_and_waits() {
-        let (mut tally, rules) = (Tally::default(), Rules { abr: Abr::On, low_latency: false });
-        let mut viewer = Viewer::new("http://h/m.m3u8", rules, at(0));
-        viewer.next(0, at(0), &mut tally);
-        viewer.answered(0, at(10), Answer { status: 404, ..ok(None) }, &mut tally);
-        assert!(matches!(viewer.next(0, at(10), &mut tally), Action::Wait(_)));
-        viewer.leave(at(20), &mut tally);
-        assert_eq!((tally.errors, tally.never_played), (1, 1));
+/// The place in another variant's list: the same number if its date agrees with what is there, by date otherwise.
+fn aligned(media: &Media, at: (u64, usize), end_us: Option<i64>) -> (u64, usize) {
+    let (Some(end), true) = (end_us, media.delay.is_none()) else { return at };
+    let end = end / 1000;
+    let near = |s: &&Segment| s.date_ms.is_some_and(|d| d.abs_diff(end) <= millis(s.duration).unsigned_abs() / 2);
+    let last = media.segments.iter().rev().find(|s| s.date_ms.is_some_and(|d| d <= end));
+    let same = media.segments.iter().find(|s| s.number == at.0).filter(near);
+    match (same, media.segments.iter().find(near), last) {
+        (Some(_), _, _) | (None, None, None) => at,
+        (None, Some(found), _) => (found.number, 0),
+        // It comes after the newest there is.
+        (None, None, Some(last)) => (last.number.saturating_add(1), 0),
     }
 }
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+#[path = "viewer/tests.rs"]
+mod tests;

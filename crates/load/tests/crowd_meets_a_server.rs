@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use millstream_load::crowd::{Options, run};
-use millstream_load::viewer::{Abr, Rules};
+use millstream_load::viewer::{Abr, Mode, Rules};
 
 const LIST: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\na.m4s\n#EXTINF:2,\nb.m4s\n#EXT-X-ENDLIST\n";
 
@@ -39,10 +39,18 @@ fn crowd(path: &str) -> millstream_load::tally::Tally {
             std::thread::spawn(move || serve(stream));
         }
     });
-    let rules = Rules { abr: Abr::On, low_latency: false };
-    let options =
-        Options { url, viewers: 20, duration: Duration::from_secs(1), ramp: Duration::from_millis(100), rules };
-    run(&options, |_, _| {}).unwrap()
+    let rules = Rules { abr: Abr::On, mode: Mode::Auto };
+    let options = Options {
+        url,
+        viewers: 20,
+        duration: Duration::from_secs(1),
+        ramp: Duration::from_millis(100),
+        rules,
+        bandwidth: None,
+        from: Vec::new(),
+        insecure: false,
+    };
+    run(&options, |_| {}).unwrap().tally
 }
 
 #[test]
