@@ -69,6 +69,33 @@ struct Running {
     longest_part: Duration,
 }
 
+impl Running {
+    /// Track and duration of those parts that are held and that others follow in their segment: whole ones, but for some
+    /// that a hole in the contribution cut short.
+    fn followed_parts(&self) -> impl Iterator<Item = (&Track, Duration)> {
+        self.tracks.iter().flat_map(|track| {
+            let chunks = || {
+                self.held.iter().filter_map(|output| match output {
+                    Output::Chunk(name, chunk) if *name == track.name => Some(chunk),
+                    _ => None,
+                })
+            };
+            let followed = chunks().zip(chunks().skip(1)).filter(|(this, next)| this.segment == next.segment);
+            followed.map(move |(this, _)| (track, Duration::from_secs_f64(track.timescale.seconds(this.duration))))
+        })
+    }
+
+    /// Whether parts such as those that are held fit this target: none is longer, and the whole ones of each track reach
+    /// 85 % of it.
+    fn parts_fit(&self, target: Duration) -> bool {
+        let reaches = |track: &Track| {
+            let longest = self.followed_parts().filter(|(of, _)| of.name == track.name).map(|(_, part)| part).max();
+            longest.is_none_or(|part| part.as_nanos() * 100 >= target.as_nanos() * 85)
+        };
+        self.longest_part <= target && self.tracks.iter().all(reaches)
+    }
+}
+
 /// The packager of a passthrough channel.
 pub struct Passthrough {
     config: PassthroughConfig,
@@ -396,11 +423,16 @@ impl Passthrough {
     fn show(&mut self, running: &mut Running, length: Option<Duration>) {
         let wanted = Duration::from_millis(self.config.target_ms.into());
         let length = length.unwrap_or(wanted);
-        if !std::mem::replace(&mut self.session_begun, true) {
+        // Another frame rate may need other parts; the part target stays what it is in a session (STANDARDS 1.37).
+        let fits = self.part_target.is_none_or(|target| running.parts_fit(target));
+        if !std::mem::replace(&mut self.session_begun, true) || !fits {
             let mut timing = Timing::passthrough(length, wanted);
             if self.config.low_latency {
-                // Timestamps are often rounded to milliseconds: the next part may be a little longer than these.
-                let longest = running.longest_part.max(Duration::from_millis(self.config.part_ms.into()));
+                // Timestamps are often rounded to milliseconds: the next part may be a little longer than these. With few
+                // pictures a second parts are much shorter than is wanted, and the target has to be so, too.
+                let known = running.followed_parts().next().is_some();
+                let wanted = if known { 0 } else { self.config.part_ms };
+                let longest = running.longest_part.max(Duration::from_millis(wanted.into()));
                 timing = timing.with_parts(longest + PART_TOLERANCE);
                 self.part_target = timing.part_target();
             }

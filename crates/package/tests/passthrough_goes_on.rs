@@ -5,11 +5,13 @@
 mod into_window;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bytes::Bytes;
 use into_window::{Fed, aac, avc, name};
 use millstream_media::time::UtcTime;
 use millstream_media::unit::{AccessUnit, Contribution};
+use millstream_package::assembly::Output;
 use millstream_package::passthrough::{Passthrough, Step};
 use millstream_package::segmenter::PassthroughConfig;
 use proptest::prelude::*;
@@ -325,5 +327,50 @@ proptest! {
             }
         }
         source.finish().check()?;
+    }
+}
+
+/// STANDARDS 1.37: a contribution that comes back with another frame rate gets parts that fit. If those of the session do
+/// not, another session begins, in which the part target is another one; otherwise it goes on.
+#[test]
+fn another_frame_rate_gets_parts_that_fit() {
+    // Pictures a second, first and then; sessions that are begun.
+    for (first, then, sessions) in [(25, 25, 1), (25, 50, 1), (25, 12, 2), (10, 50, 1), (50, 6, 2)] {
+        let part_ms = 200;
+        let config = PassthroughConfig { low_latency: true, part_ms, ..PassthroughConfig::default() };
+        let mut packager = Passthrough::new(config, name("source"), name("audio"));
+        let (mut begun, mut target) = (0, Duration::ZERO);
+        let mut parts: Vec<(u64, Duration, Duration)> = Vec::new();
+        let mut now = START;
+        for (variant, rate) in [(0, first), (1, then)] {
+            packager.push(Contribution::VideoConfig(avc(variant))).unwrap();
+            for picture in 0..rate * 9 {
+                let at = UtcTime(now + picture * 1_000_000_000 / rate);
+                let data = Bytes::from_static(b"picture");
+                let unit = AccessUnit { pts: at, dts: at, key: picture % rate == 0, data };
+                packager.push(Contribution::Video(unit)).unwrap();
+                while let Some(step) = packager.poll() {
+                    match step {
+                        Step::BeginSession(timing) => {
+                            begun += 1;
+                            target = timing.part_target().unwrap();
+                        }
+                        Step::Output { output: Output::Chunk(_, chunk), .. } => {
+                            let duration = Duration::from_secs_f64(chunk.duration as f64 / 90_000.0);
+                            parts.push((chunk.segment, duration, target));
+                        }
+                        Step::Output { .. } => {}
+                    }
+                }
+            }
+            now += 9_000_000_000;
+        }
+        assert_eq!(begun, sessions, "{first} to {then}");
+        assert!(parts.len() > 40);
+        for (i, (segment, duration, target)) in parts.iter().enumerate() {
+            assert!(duration <= target, "{first} to {then}: {duration:?} > {target:?}");
+            let last = parts.get(i + 1).is_none_or(|next| next.0 != *segment);
+            assert!(last || duration.as_secs_f64() >= 0.85 * target.as_secs_f64(), "{first} to {then}: {duration:?}");
+        }
     }
 }
