@@ -3,11 +3,13 @@
 //! - [`channel`]: `millstream channel …` over HTTP.
 //! - [`check`]: `millstream check`.
 //! - [`client`]: the HTTP client, and how it finds the server.
+//! - [`load`]: `millstream load`.
 //! - [`table`]: columns for people.
 
 pub mod channel;
 pub mod check;
 pub mod client;
+pub mod load;
 pub mod table;
 
 use std::path::PathBuf;
@@ -18,6 +20,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use channel::{ChannelArgs, run_channel};
 pub use check::{CheckArgs, run_check};
+pub use load::{LoadArgs, run_load};
 
 use crate::config::Flags;
 
@@ -46,6 +49,8 @@ pub enum Command {
     Channel(ChannelArgs),
     /// Read a presentation as a player does and list what breaks the standards
     Check(CheckArgs),
+    /// Let a crowd of viewers watch a presentation and report how they fared
+    Load(LoadArgs),
 }
 
 /// `millstream serve`.

@@ -21,6 +21,9 @@ fn main() -> ExitCode {
     if let Command::Check(arguments) = &cli.command {
         return cli::run_check(arguments);
     }
+    if let Command::Load(arguments) = &cli.command {
+        return cli::run_load(arguments);
+    }
     cli::report(run(cli))
 }
 
@@ -29,7 +32,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Serve(arguments) => run_serve(&arguments),
         Command::Demo(arguments) => run_demo(&arguments),
         Command::Channel(arguments) => cli::run_channel(&arguments),
-        Command::Check(_) => Ok(()),
+        Command::Check(_) | Command::Load(_) => Ok(()),
     }
 }
 

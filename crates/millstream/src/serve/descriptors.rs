@@ -5,8 +5,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// What is open besides viewers' connections: contributions, workers, documents.
 const BESIDES: u64 = 256;
 
-/// Raises the limit of open files to the hard one, and says so if viewers' connections may not all fit.
-pub fn raise(http_connections: u32) {
+/// Raises the limit of open files to the hard one, and gives what it is then; `None` stands for no limit.
+pub fn raise_to_hard() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     if limit.current != limit.maximum
@@ -14,7 +14,12 @@ pub fn raise(http_connections: u32) {
     {
         tracing::debug!(%error, "the limit of open files cannot be raised");
     }
-    if let Some(limit) = too_few(getrlimit(Resource::Nofile).current, http_connections) {
+    getrlimit(Resource::Nofile).current
+}
+
+/// Raises the limit, and says so if viewers' connections may not all fit.
+pub fn raise(http_connections: u32) {
+    if let Some(limit) = too_few(raise_to_hard(), http_connections) {
         tracing::warn!(
             limit,
             http_connections,

@@ -6,7 +6,7 @@
 //! - [`http`]: the HTTP front's doors and TLS.
 //! - [`operations`]: `/healthz`, `/readyz`, `/metrics`.
 
-mod descriptors;
+pub mod descriptors;
 mod edge;
 mod folder;
 mod http;
@@ -125,8 +125,7 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
     ));
     let router = http::with_peer(router.fallback(operations::nothing_here));
     let site = front::Site { media: origin, router, metrics: metrics.http(), clock: Arc::clone(&clock) };
-    let connections = config.limits.http_connections as usize;
-    let limits = front::Limits { connections, drain, ..front::Limits::default() };
+    let limits = http::limits(&config, drain);
 
     let channels = tokio::spawn(runtime.run(stopping.clone()));
     let ingest = rtmp.map(|listener| {
