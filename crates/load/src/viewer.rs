@@ -345,9 +345,17 @@ impl Viewer {
             l.list = None;
             return Action::Wait(l.retry);
         };
-        (l.at, l.within) = (Some(place), Duration::ZERO);
-        if let (0, Some(delay)) = (lane, media.delay) {
-            self.playback.begin = Some(now.utc_ms.saturating_sub(millis(delay)).saturating_mul(1000));
+        let parts = media.segments.iter().find(|s| s.number == place.0).map_or(&[][..], |s| &s.parts);
+        let before = parts.iter().take(place.1).map(|p| p.duration).fold(Duration::ZERO, Duration::saturating_add);
+        (l.at, l.within) = (Some(place), before);
+        if lane == 0 && !media.ended {
+            // The edge is now in DASH, the end of the list in HLS.
+            let edge = media.segments.last().and_then(|s| Some(s.date_ms?.saturating_add(millis(s.duration))));
+            let begin = match media.delay {
+                Some(delay) => Some(now.utc_ms.saturating_sub(millis(delay))),
+                None => edge.map(|e| e.saturating_sub(millis(hold_back(media, low)))),
+            };
+            self.playback.begin = begin.map(|b| b.saturating_mul(1000));
         }
         Action::Wait(now.mono)
     }
@@ -555,9 +563,7 @@ fn start(media: &Media, low: bool, utc_ms: i64) -> Option<(u64, usize)> {
     if let Some(delay) = media.delay {
         return Some(by_date(media, low, utc_ms.saturating_sub(millis(delay))));
     }
-    let plain = media.hold_back.unwrap_or(media.target * 3);
-    let parts = media.part_hold_back.or(media.part_target.map(|p| p * 3)).unwrap_or(plain);
-    let back = if low { parts } else { plain };
+    let back = hold_back(media, low);
     let mut behind = Duration::ZERO;
     for segment in media.segments.iter().rev() {
         if low && !segment.parts.is_empty() {
@@ -575,6 +581,12 @@ fn start(media: &Media, low: bool, utc_ms: i64) -> Option<(u64, usize)> {
         }
     }
     Some((first.number, 0))
+}
+
+/// How far from the end of a live playlist a viewer plays (RFC 8216bis 4.4.3.8).
+fn hold_back(media: &Media, low: bool) -> Duration {
+    let plain = media.hold_back.unwrap_or(media.target * 3);
+    if low { media.part_hold_back.or(media.part_target.map(|p| p * 3)).unwrap_or(plain) } else { plain }
 }
 
 /// The segment, and the part of it, that holds this date; the first if all are later.

@@ -72,6 +72,29 @@ fn parts_that_left_the_list_are_made_good_by_the_whole_segment() {
 }
 
 #[test]
+fn a_viewer_that_begins_inside_a_segment_does_not_fetch_it_again() {
+    let mut tally = Tally::default();
+    let mut viewer = Viewer::new("http://h/m.m3u8", RULES, at(0));
+    asks(&mut viewer, 0, &mut tally);
+    let part = |n| format!("#EXT-X-PART:DURATION=0.5,URI=\"8.{n}\"\n");
+    let list = LIVE.replace("#EXTINF:2,\n7", "#EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:00:00Z\n#EXTINF:2,\n7") + &part(4);
+    viewer.answered(0, at(4100), ok(Some(&list)), &mut tally);
+    for n in 2..=4 {
+        assert_eq!(asks(&mut viewer, 4100, &mut tally), get(&format!("8.{n}"), Kind::Part));
+        viewer.answered(0, at(4100), ok(None), &mut tally);
+    }
+    assert_eq!(viewer.playback.latency_ms(4100), Some(1600), "the hold-back from the end of the list");
+    asks(&mut viewer, 4100, &mut tally);
+    viewer.answered(
+        0,
+        at(4300),
+        ok(Some(&(list + "#EXTINF:2,\n8.m4s\n#EXT-X-PART:DURATION=0.5,URI=\"9.1\"\n"))),
+        &mut tally,
+    );
+    assert_eq!(asks(&mut viewer, 4300, &mut tally), get("9.1", Kind::Part));
+}
+
+#[test]
 fn a_gap_is_not_asked_for() {
     let mut tally = Tally::default();
     let mut viewer = Viewer::new("http://h/m.m3u8", RULES, at(0));
