@@ -232,6 +232,7 @@ def show(values, digits=2):
 
 def run(rounds, seconds):
     """All comparisons; gives the lines of the tables."""
+    machine.step_forward()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     count = min(10_000, hard - 1000)

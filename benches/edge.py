@@ -1,4 +1,4 @@
-"""The edge on a cache hit, against Varnish and nginx with proxy_cache: requests per CPU second of the server.
+"""The edge on a cache hit, against Varnish, Traffic Server and nginx with proxy_cache: requests per CPU second of the server.
 
 All stand before the same origin (nginx with files in memory), and hold its objects in their caches before the clock
 starts. Server and client have a core each, as in delivery.py.
@@ -20,6 +20,7 @@ import machine
 from delivery import NGINX, OBJECTS, ROOT, Varnish, measure, on, show
 from machine import Process, free_port, wait_until
 
+TRAFFIC_SERVER = shutil.which("traffic_server") or "/usr/bin/traffic_server"
 BASE = (
     "daemon off; worker_processes 1; user root; error_log stderr; worker_rlimit_nofile 20000;\n"
     "pid {folder}/pid;\nevents {{ worker_connections 12000; }}\n"
@@ -66,6 +67,55 @@ class Nginx:
         self.process.stop()
 
 
+class TrafficServer:
+    """Traffic Server with its cache in memory and on /dev/shm, one event thread."""
+
+    def __init__(self, folder, backend):
+        self.folder = tempfile.mkdtemp(prefix="trafficserver-", dir=folder)
+        port = free_port()
+        self.plain = f"127.0.0.1:{port}"
+        for name in ("etc", "cache", "log", "run"):
+            os.makedirs(f"{self.folder}/{name}")
+        files = {
+            "storage.config": f"{self.folder}/cache 128M\n",
+            "ip_allow.yaml": "ip_allow:\n  - {apply: in, ip_addrs: 127.0.0.1, action: allow, methods: ALL}\n",
+            "remap.config": f"map / http://{backend}/\n",
+            "records.config": "".join(
+                f"CONFIG proxy.config.{name} {kind} {value}\n"
+                for name, kind, value in (
+                    ("http.server_ports", "STRING", f"{port}:ip-in=127.0.0.1"),
+                    ("local_state_dir", "STRING", f"{self.folder}/run"),
+                    ("log.logfile_dir", "STRING", f"{self.folder}/log"),
+                    ("log.logging_enabled", "INT", 0),
+                    ("admin.user_id", "STRING", "#-1"),
+                    ("exec_thread.autoconfig", "INT", 0),
+                    ("exec_thread.limit", "INT", 1),
+                    ("accept_threads", "INT", 0),
+                    ("net.connections_throttle", "INT", 20000),
+                    ("cache.ram_cache.size", "INT", 64 << 20),
+                    ("cache.ram_cache_cutoff", "INT", 4 << 20),
+                    ("http.cache.required_headers", "INT", 0),
+                    ("http.keep_alive_no_activity_timeout_in", "INT", 3600),
+                    ("http.insert_response_via_str", "INT", 0),
+                )
+            ),
+        }
+        for name, text in files.items():
+            with open(f"{self.folder}/etc/{name}", "w") as f:
+                f.write(text)
+        paths = {"sysconfdir": "etc", "runtimedir": "run", "logdir": "log", "cachedir": "cache", "localstatedir": "run"}
+        with open(f"{self.folder}/runroot.yaml", "w") as f:
+            f.write("prefix: /usr\nexec_prefix: /usr\nbindir: /usr/bin\nsbindir: /usr/bin\n")
+            f.writelines(f"{key}: {self.folder}/{name}\n" for key, name in paths.items())
+        command = [TRAFFIC_SERVER, f"--run-root={self.folder}/runroot.yaml"]
+        self.process = Process(on("server", command), f"{self.folder}/output")
+        self.pid = self.process.pid
+        wait_until("traffic_server", 30, lambda: machine.listens(port))
+
+    def stop(self):
+        self.process.stop()
+
+
 class Edge:
     """Ours."""
 
@@ -91,11 +141,13 @@ def main():
     options = options.parse_args()
     folder = tempfile.mkdtemp(prefix="millstream-bench-", dir="/dev/shm")
     os.chmod(folder, 0o755)
+    machine.step_forward()
     servers, figures = {}, {}
     origin = Nginx(folder)
     try:
         servers["millstream edge"] = Edge(folder, origin.plain)
         servers["varnish"] = Varnish(folder, origin.plain)
+        servers["traffic server"] = TrafficServer(folder, origin.plain)
         servers["nginx proxy_cache, sendfile off"] = Nginx(folder, origin.plain)
         servers["nginx proxy_cache, sendfile on"] = Nginx(folder, origin.plain, sendfile=True)
         for server in servers.values():

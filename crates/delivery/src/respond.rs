@@ -127,11 +127,8 @@ pub fn entity(method: &Method, request: &HeaderMap, entity: &Entity) -> Response
         response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         response
     } else {
-        let range = if entity.gzip.is_some() {
-            Range::Whole
-        } else {
-            wanted_range(method, request, own_tag, entity.len())
-        };
+        let range =
+            if entity.gzip.is_some() { Range::Whole } else { wanted_range(method, request, own_tag, entity.len()) };
         match range {
             Range::Whole => Response::new(Body::pieces(entity.pieces.iter().cloned())),
             Range::Part { start, end } => {
@@ -157,6 +154,8 @@ pub fn entity(method: &Method, request: &HeaderMap, entity: &Entity) -> Response
     let impossible = response.status() == StatusCode::RANGE_NOT_SATISFIABLE;
     let has_length = response.status() != StatusCode::NOT_MODIFIED;
     let headers = response.headers_mut();
+    // Room for all of them at once.
+    headers.reserve(12);
     headers.insert(header::ETAG, tag);
     // An error must not stand for the entity in a cache that keeps it without its range, as some CDNs do with a 416.
     headers.insert(header::CACHE_CONTROL, if impossible { CacheLife::Seconds(1) } else { entity.cache }.value());
@@ -184,9 +183,9 @@ fn insert_text(response: &mut Response<Body>, name: HeaderName, text: &str) {
 
 /// The two encodings of a text are two representations, so their tags differ (RFC 9110 8.8.3.3).
 fn entity_tag(etag: &HeaderValue, gzip: bool) -> HeaderValue {
-    let text = etag.to_str().unwrap_or_default();
-    let tag = if gzip { format!("\"{text}-gz\"") } else { format!("\"{text}\"") };
-    HeaderValue::from_str(&tag).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
+    let suffix: &[u8] = if gzip { b"-gz\"" } else { b"\"" };
+    let tag = [b"\"", etag.as_bytes(), suffix].concat();
+    HeaderValue::from_maybe_shared(Bytes::from(tag)).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
 }
 
 /// Whether the client takes gzip (RFC 9110 12.5.3): named, or `*`, and not with `q=0`.

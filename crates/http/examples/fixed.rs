@@ -8,10 +8,10 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Method, Request};
 use millstream_delivery::answer::{Answer, Delivery};
 use millstream_delivery::respond::{self, CacheLife, Entity};
 use millstream_http::front::{Door, Limits, Site, run};
@@ -33,8 +33,11 @@ impl Clock for Wall {
     }
 }
 
+/// How long a blocked request waits at most.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 struct Fixed {
-    playlist: Entity,
+    playlist: Arc<Entity>,
     small: Entity,
     large: Entity,
     published: watch::Sender<u64>,
@@ -55,10 +58,12 @@ impl Delivery for Fixed {
             "/live/a/v/small.m4s" => Answer::ready(RequestKind::Segment, send(&self.small)),
             "/live/a/v/large.m4s" => Answer::ready(RequestKind::Segment, send(&self.large)),
             "/live/a/wait.m3u8" => {
-                let (mut published, response) = (self.published.subscribe(), send(&self.playlist));
+                // As the origin does it: the headers are kept, the answer is made when its time has come.
+                let (mut published, playlist) = (self.published.subscribe(), Arc::clone(&self.playlist));
+                let headers = request.headers().clone();
                 Answer::later(RequestKind::Playlist, async move {
-                    let _ = published.changed().await;
-                    response
+                    let _ = tokio::time::timeout(PATIENCE, published.changed()).await;
+                    respond::entity(&Method::GET, &headers, &playlist)
                 })
             }
             _ => Answer::ready(RequestKind::Other, respond::not_found("no such object\n")),
@@ -75,7 +80,7 @@ fn main() {
 async fn serve(arguments: Vec<String>) {
     let published = watch::Sender::new(0);
     let media = Fixed {
-        playlist: entity(1500, 1500, "application/vnd.apple.mpegurl", CacheLife::Seconds(1)),
+        playlist: Arc::new(entity(1500, 1500, "application/vnd.apple.mpegurl", CacheLife::Seconds(1))),
         small: entity(100_000, 25_000, "video/mp4", CacheLife::Immutable),
         large: entity(1 << 20, 1 << 18, "video/mp4", CacheLife::Immutable),
         published: published.clone(),
@@ -88,7 +93,7 @@ async fn serve(arguments: Vec<String>) {
         limits.lanes = None;
     }
     if arguments.iter().any(|a| a == "--patient") {
-        limits.head_timeout = std::time::Duration::from_secs(3600);
+        limits.head_timeout = Duration::from_secs(3600);
     }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut addresses = format!("{{\"http\": \"{}\"", listener.local_addr().unwrap());

@@ -8,31 +8,30 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::Future;
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, SystemTime};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::{Request, Response};
-use http_body::Body as _;
 use millstream_delivery::answer::{Later, Reply};
 use millstream_delivery::body::Body;
 use millstream_media::time::MonoTime;
 use millstream_telemetry::RequestKind;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::ReadBuf;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::front::{Lane, Seat};
+use crate::front::Lane;
 use crate::full;
 use crate::head::{self, Asked, Begin, MAX_HEAD, Refusal};
 use crate::reply::{self, Framing};
+use crate::seats::Seat;
+use crate::sending::{Sending, Socket, chunk, send_now};
+use crate::wakes::Call;
 
-/// Pieces written with one call.
-const PIECES: usize = 64;
 /// A body of at most so many bytes is put behind its head, in the thread's buffer: copying it costs less than a vectored
 /// write does (docs/decisions/0013-http-front.md).
 const TOGETHER: usize = 4096;
@@ -42,23 +41,6 @@ const IN_A_ROW: u32 = 32;
 const LINGER: Duration = Duration::from_secs(2);
 /// The date of answers is made again after this time.
 const DATE_LIFE: Duration = Duration::from_millis(250);
-
-/// The stream of a connection.
-pub trait Socket: AsyncRead + AsyncWrite + Send + Unpin + 'static {
-    /// Makes the end of the connection one that the client cannot take for the end of an answer.
-    fn abort_at_close(&self);
-}
-
-impl Socket for TcpStream {
-    fn abort_at_close(&self) {
-        let _ = socket2::SockRef::from(self).set_linger(Some(Duration::ZERO));
-    }
-}
-
-impl<S: Socket> Socket for Box<tokio_rustls::server::TlsStream<S>> {
-    // Without the alert that ends TLS, the client knows (RFC 8446 6.1).
-    fn abort_at_close(&self) {}
-}
 
 /// What a thread's connections share.
 struct Scratch {
@@ -79,20 +61,6 @@ thread_local! {
     });
 }
 
-/// An answer that is under way.
-struct Sending {
-    /// What was made and is not yet sent: at most the pieces of one answer and the frames around them.
-    queue: VecDeque<Bytes>,
-    /// What is still being made.
-    rest: Option<Body>,
-    framing: Framing,
-    keep_alive: bool,
-    /// When all of it must have been taken.
-    until: MonoTime,
-    /// When the client last took something.
-    taken: MonoTime,
-}
-
 enum State {
     /// Waits for a request, or the rest of its head.
     Idle,
@@ -102,6 +70,8 @@ enum State {
         asked: Asked,
         kind: RequestKind,
         since: MonoTime,
+        /// What wakes the connection when the answer is there.
+        call: Option<Arc<Call>>,
     },
     Sending(Box<Sending>),
     /// Everything was said; the client may still be reading.
@@ -221,7 +191,7 @@ impl<S: Socket> Connection<S> {
             Reply::Later(later) => {
                 self.lane.busy.begin();
                 self.deadline = None;
-                self.state = State::Waiting { later, asked, kind: answer.kind, since };
+                self.state = State::Waiting { later, asked, kind: answer.kind, since, call: None };
                 Step::On
             }
         };
@@ -329,9 +299,10 @@ impl<S: Socket> Connection<S> {
 
     /// Waits for an answer; meanwhile the client may go.
     fn wait(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<Step> {
-        let State::Waiting { later, asked, kind, since } = &mut self.state else { return Poll::Ready(Step::On) };
+        let State::Waiting { later, asked, kind, since, call } = &mut self.state else { return Poll::Ready(Step::On) };
         let (asked, kind, since) = (*asked, *kind, *since);
-        if let Poll::Ready(response) = later.as_mut().poll(cx) {
+        let waker = Waker::from(Arc::clone(Call::keep(call, &self.lane.wakes, cx.waker())));
+        if let Poll::Ready(response) = later.as_mut().poll(&mut Context::from_waker(&waker)) {
             self.lane.busy.end();
             self.state = State::Idle;
             return Poll::Ready(self.respond(cx, scratch, response, asked, kind, since));
@@ -360,9 +331,9 @@ impl<S: Socket> Connection<S> {
     fn sending(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<Step> {
         let State::Sending(sending) = &mut self.state else { return Poll::Ready(Step::On) };
         let Some(stream) = &mut self.stream else { return Poll::Ready(Step::Over) };
-        let before = sending.queue.iter().map(Bytes::len).sum::<usize>();
+        let before = sending.unsent();
         let outcome = sending.poll(cx, stream);
-        let left = sending.queue.iter().map(Bytes::len).sum::<usize>();
+        let left = sending.unsent();
         let now = self.lane.site.clock.mono();
         let waits_for_us = left == 0 && sending.rest.is_some();
         if left != before || waits_for_us {
@@ -465,91 +436,6 @@ impl<S> Drop for Connection<S> {
     fn drop(&mut self) {
         if matches!(self.state, State::Waiting { .. } | State::Sending(_)) {
             self.lane.busy.end();
-        }
-    }
-}
-
-impl Sending {
-    fn poll<S: Socket>(&mut self, cx: &mut Context<'_>, stream: &mut S) -> Poll<io::Result<()>> {
-        loop {
-            ready!(write_all(cx, stream, &[], &mut 0, &mut self.queue))?;
-            let Some(rest) = &mut self.rest else { return Pin::new(stream).poll_flush(cx) };
-            // What was written must not wait for what is being made.
-            ready!(Pin::new(&mut *stream).poll_flush(cx))?;
-            match ready!(Pin::new(rest).poll_frame(cx)) {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(piece) if self.framing == Framing::Chunks => self.queue.extend(chunk(piece)),
-                    Ok(piece) => self.queue.push_back(piece),
-                    Err(_) => {}
-                },
-                Some(Err(broken)) => return Poll::Ready(Err(io::Error::other(broken))),
-                None => {
-                    self.rest = None;
-                    if self.framing == Framing::Chunks {
-                        self.queue.push_back(reply::LAST_CHUNK);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// A piece as a chunk; none for an empty one, which would end the body.
-fn chunk(piece: Bytes) -> impl Iterator<Item = Bytes> {
-    let framed = (!piece.is_empty()).then(|| [reply::chunk_begin(piece.len()), piece, reply::CHUNK_END]);
-    framed.into_iter().flatten()
-}
-
-/// Writes head and pieces, and what the stream itself may still hold.
-fn send_now<S: Socket>(
-    cx: &mut Context<'_>,
-    stream: &mut S,
-    head: &[u8],
-    written: &mut usize,
-    pieces: &mut VecDeque<Bytes>,
-) -> Poll<io::Result<()>> {
-    ready!(write_all(cx, stream, head, written, pieces))?;
-    Pin::new(stream).poll_flush(cx)
-}
-
-/// Writes what is left of `head` and `pieces`, together; what was written is taken off.
-fn write_all<S: Socket>(
-    cx: &mut Context<'_>,
-    stream: &mut S,
-    head: &[u8],
-    written: &mut usize,
-    pieces: &mut VecDeque<Bytes>,
-) -> Poll<io::Result<()>> {
-    loop {
-        let left = head.get(*written..).unwrap_or_default();
-        if left.is_empty() && pieces.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
-        let mut slices = [IoSlice::new(&[]); PIECES];
-        let all = (!left.is_empty()).then_some(left).into_iter().chain(pieces.iter().map(|p| &p[..]));
-        let mut count = 0;
-        for (slice, bytes) in slices.iter_mut().zip(all) {
-            *slice = IoSlice::new(bytes);
-            count += 1;
-        }
-        let slices = slices.get(..count).unwrap_or_default();
-        let mut taken = match slices {
-            [one] => ready!(Pin::new(&mut *stream).poll_write(cx, one))?,
-            _ => ready!(Pin::new(&mut *stream).poll_write_vectored(cx, slices))?,
-        };
-        if taken == 0 {
-            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-        }
-        let of_head = taken.min(left.len());
-        *written += of_head;
-        taken -= of_head;
-        while let Some(first) = pieces.front_mut().filter(|_| taken > 0) {
-            let of_first = taken.min(first.len());
-            first.advance(of_first);
-            taken -= of_first;
-            if first.is_empty() {
-                pieces.pop_front();
-            }
         }
     }
 }

@@ -11,17 +11,22 @@ use millstream_delivery::answer::Delivery;
 use millstream_media::time::{Clock, MonoTime};
 use millstream_telemetry::{Gauge, HttpMetrics, ServerMetrics};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::connection::Connection;
 use crate::full;
+use crate::seats::{Addresses, Seat};
+use crate::wakes::Wakes;
 
 /// Bounds of the HTTP server.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Connections open at once; further ones wait to be accepted.
     pub connections: usize,
+    /// Connections open at once from one address (an IPv6 /64 is one); further ones are closed. Zero for no limit;
+    /// loopback has none.
+    pub connections_per_address: usize,
     /// Time a client has to send its request head, and may leave a connection idle.
     pub head_timeout: Duration,
     /// Time for which a client may take nothing of what it asked for.
@@ -38,6 +43,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             connections: 20_000,
+            connections_per_address: 4000,
             head_timeout: Duration::from_secs(20),
             stall_timeout: Duration::from_secs(30),
             answer_timeout: Duration::from_secs(120),
@@ -72,25 +78,6 @@ pub struct Door {
     pub tls: Option<TlsAcceptor>,
 }
 
-/// A connection's place among those that may be open.
-pub struct Seat {
-    _permit: OwnedSemaphorePermit,
-    open: Gauge,
-}
-
-impl Seat {
-    fn take(permit: OwnedSemaphorePermit, open: &Gauge) -> Self {
-        open.add(1.0);
-        Seat { _permit: permit, open: open.clone() }
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.open.add(-1.0);
-    }
-}
-
 /// Connections that have a request open. Those that answer at once are not counted.
 #[derive(Debug, Default)]
 pub struct Busy {
@@ -121,6 +108,7 @@ pub struct Lane {
     pub(crate) site: Site,
     pub(crate) limits: Limits,
     pub(crate) busy: Busy,
+    pub(crate) wakes: Arc<Wakes>,
     stopping: AtomicBool,
     graceful: Mutex<Option<GracefulShutdown>>,
 }
@@ -131,6 +119,7 @@ impl Lane {
             site,
             limits,
             busy: Busy::default(),
+            wakes: Arc::default(),
             stopping: AtomicBool::new(false),
             graceful: Mutex::new(Some(GracefulShutdown::new())),
         }
@@ -204,10 +193,15 @@ pub async fn run(doors: Vec<Door>, site: Site, limits: Limits, metrics: ServerMe
         }
     }
     let permits = Arc::new(Semaphore::new(limits.connections));
+    let addresses = Addresses::new(limits.connections_per_address);
     let mut accepting = tokio::task::JoinSet::new();
     for door in doors {
-        let (lanes, permits, open) = (lanes.clone(), Arc::clone(&permits), metrics.http_connections.clone());
-        accepting.spawn(accept(door, lanes, permits, open, Arc::clone(&site.clock), stop.clone()));
+        let places = Places {
+            permits: Arc::clone(&permits),
+            addresses: Arc::clone(&addresses),
+            open: metrics.http_connections.clone(),
+        };
+        accepting.spawn(accept(door, lanes.clone(), places, Arc::clone(&site.clock), stop.clone()));
     }
     drop(lanes);
     while accepting.join_next().await.is_some() {}
@@ -216,21 +210,45 @@ pub async fn run(doors: Vec<Door>, site: Site, limits: Limits, metrics: ServerMe
     }
 }
 
+/// The places of connections, of all doors together.
+struct Places {
+    permits: Arc<Semaphore>,
+    addresses: Arc<Addresses>,
+    open: Gauge,
+}
+
+/// Says what happens often now and then.
+#[derive(Default)]
+struct Complaint {
+    times: u64,
+    said: Option<MonoTime>,
+}
+
+impl Complaint {
+    /// How often it happened since it was last said, if it is to be said again.
+    fn due_at(&mut self, now: MonoTime) -> Option<u64> {
+        self.times += 1;
+        if self.said.is_some_and(|then| now.since(then) < COMPLAIN_EVERY) {
+            return None;
+        }
+        self.said = Some(now);
+        Some(std::mem::take(&mut self.times))
+    }
+}
+
 /// Accepts at one door and deals the connections out to the lanes, each in turn.
 async fn accept(
     door: Door,
     lanes: Vec<mpsc::Sender<Arrival>>,
-    permits: Arc<Semaphore>,
-    open: Gauge,
+    places: Places,
     clock: Arc<dyn Clock>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut lost = 0u64;
-    let mut complained = None::<MonoTime>;
+    let (mut lost, mut crowded) = (Complaint::default(), Complaint::default());
     let mut turn = lanes.iter().cycle();
     loop {
         let permit = tokio::select! {
-            permit = Arc::clone(&permits).acquire_owned() => permit,
+            permit = Arc::clone(&places.permits).acquire_owned() => permit,
             _ = stop.wait_for(|stop| *stop) => return,
         };
         let Ok(permit) = permit else { return };
@@ -244,23 +262,31 @@ async fn accept(
         });
         match accepted {
             Ok((stream, peer)) => {
-                let seat = Seat::take(permit, &open);
+                let Some(entered) = places.addresses.enter(peer.ip()) else {
+                    if let Some(times) = crowded.due_at(clock.mono()) {
+                        tracing::warn!(
+                            address = %peer.ip(),
+                            times,
+                            "HTTP connections are closed: their address has too many; if it is a proxy, raise \
+                             limits.http_connections_per_address"
+                        );
+                    }
+                    continue;
+                };
+                let seat = Seat::take(permit, entered, &places.open);
                 let arrival = Arrival { stream, peer, seat, tls: door.tls.clone() };
                 let Some(lane) = turn.next() else { return };
                 let _ = lane.send(arrival).await;
             }
             Err(error) => {
                 // Out of file descriptors, mostly: let some close before trying again.
-                lost += 1;
-                let now = clock.mono();
-                if complained.is_none_or(|then| now.since(then) >= COMPLAIN_EVERY) {
+                if let Some(times) = lost.due_at(clock.mono()) {
                     tracing::warn!(
                         %error,
-                        times = lost,
+                        times,
                         "HTTP connections cannot be accepted; if files are short, raise the limit (ulimit -n) or lower \
                          limits.http_connections"
                     );
-                    (lost, complained) = (0, Some(now));
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -270,6 +296,8 @@ async fn accept(
 
 /// A lane: each connection that arrives is a task of its own.
 async fn serve(lane: Arc<Lane>, mut arrivals: mpsc::Receiver<Arrival>) {
+    let wakes = Arc::clone(&lane.wakes);
+    let deliver = tokio::spawn(async move { wakes.deliver().await });
     while let Some(arrival) = arrivals.recv().await {
         let Ok(stream) = TcpStream::from_std(arrival.stream) else { continue };
         match arrival.tls {
@@ -278,6 +306,7 @@ async fn serve(lane: Arc<Lane>, mut arrivals: mpsc::Receiver<Arrival>) {
         }
     }
     lane.drain().await;
+    deliver.abort();
 }
 
 /// The TLS handshake; ALPN says what follows.

@@ -19,10 +19,11 @@ use millstream_media::time::Clock;
 use millstream_telemetry::RequestKind;
 use tower::ServiceExt as _;
 
-use crate::connection::Socket;
-use crate::front::{Lane, Peer, Seat};
+use crate::front::{Lane, Peer};
 use crate::head;
 use crate::patience::Patient;
+use crate::seats::Seat;
+use crate::sending::Socket;
 use crate::unread::{Token, Unread};
 
 const PRIORITY: HeaderName = HeaderName::from_static("priority");

@@ -16,21 +16,21 @@ use tokio_rustls::TlsAcceptor;
 /// How often the files are looked at.
 pub const LOOK_EVERY: Duration = Duration::from_secs(3);
 
-/// Why a certificate and its key cannot be used.
+/// Why a certificate and its key cannot be used. The message has the cause in it, which is thus not a source of its own.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read.
-    #[error("{setting} {} cannot be read ({source}); check the path and its permissions", path.display())]
+    #[error("{setting} {} cannot be read ({cause}); check the path and its permissions", path.display())]
     Unreadable {
         /// The setting that names it.
         setting: &'static str,
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A file is not what it should be.
-    #[error("{setting} {} holds no {what} ({source}); it must be PEM", path.display())]
+    #[error("{setting} {} holds no {what} ({cause}); it must be PEM", path.display())]
     NotPem {
         /// The setting that names it.
         setting: &'static str,
@@ -39,11 +39,11 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: pem::Error,
+        cause: pem::Error,
     },
     /// Certificate and key do not work together.
     #[error(
-        "the certificate {} and the key {} do not work together ({source}); give the key that the certificate was made \
+        "the certificate {} and the key {} do not work together ({cause}); give the key that the certificate was made \
          for, and the certificate chain with the server's own first",
         certificate.display(),
         key.display()
@@ -54,7 +54,7 @@ pub enum Error {
         /// The key's file.
         key: PathBuf,
         /// Why.
-        source: rustls::Error,
+        cause: rustls::Error,
     },
     /// The TLS library refuses its own defaults.
     #[error("TLS cannot be set up")]
@@ -169,7 +169,7 @@ fn same(before: Option<&Result<Files, Error>>, now: &Result<Files, Error>) -> bo
 
 fn read(certificate: &Path, key: &Path) -> Result<Files, Error> {
     let bytes = |setting, path: &Path| {
-        std::fs::read(path).map_err(|source| Error::Unreadable { setting, path: path.to_owned(), source })
+        std::fs::read(path).map_err(|cause| Error::Unreadable { setting, path: path.to_owned(), cause })
     };
     Ok(Files { certificate: bytes("server.tls_certificate", certificate)?, key: bytes("server.tls_key", key)? })
 }
@@ -177,16 +177,16 @@ fn read(certificate: &Path, key: &Path) -> Result<Files, Error> {
 fn pair(provider: &CryptoProvider, files: &Files, certificate: &Path, key: &Path) -> Result<CertifiedKey, Error> {
     let not_pem = |setting, what, path: &Path| {
         let path = path.to_owned();
-        move |source| Error::NotPem { setting, what, path, source }
+        move |cause| Error::NotPem { setting, what, path, cause }
     };
     let chain = CertificateDer::pem_slice_iter(&files.certificate)
         .collect::<Result<Vec<_>, _>>()
         .and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) })
         .map_err(not_pem("server.tls_certificate", "certificate", certificate))?;
     let private = PrivateKeyDer::from_pem_slice(&files.key).map_err(not_pem("server.tls_key", "private key", key))?;
-    CertifiedKey::from_der(chain, private, provider).map_err(|source| Error::NoPair {
+    CertifiedKey::from_der(chain, private, provider).map_err(|cause| Error::NoPair {
         certificate: certificate.to_owned(),
         key: key.to_owned(),
-        source,
+        cause,
     })
 }

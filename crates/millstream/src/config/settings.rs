@@ -101,12 +101,46 @@ pub struct Encode {
     pub worker: PathBuf,
 }
 
-/// The object store of definitions and recordings.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+/// The object store of recordings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Archive {
-    /// `file://FOLDER`; empty for the folder `store` in `data_dir`. Other stores come with a later version.
+    /// Where recordings go: `file://FOLDER`, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or `az://CONTAINER/PREFIX`; empty
+    /// for the folder `store` in `data_dir`. Definitions of channels stay in a local folder: this one, or `store`.
     pub url: String,
+    /// The S3 endpoint of a store that is not Amazon's, as a URL.
+    pub endpoint: String,
+    /// The S3 region; empty for `AWS_REGION`.
+    pub region: String,
+    /// `path` or `virtual`: where the bucket's name stands in S3 URLs; empty for `path` whenever there is an endpoint.
+    pub addressing: String,
+    /// Profile in `~/.aws`; empty for `AWS_PROFILE`, or the usual variables and roles.
+    pub profile: String,
+    /// KMS key by which S3 encrypts recordings; `aws/s3` for Amazon's own.
+    pub kms_key: String,
+    /// Most bytes of finished segments that wait on the local disk, for each recording, while a store in the cloud is away.
+    pub spool_bytes: u64,
+    /// Recordings that ended so many days ago are deleted; 0 keeps them.
+    pub keep_days: u32,
+    /// The oldest ended recordings are deleted while all of them have more bytes than this; 0 for half of the disk in a
+    /// local folder, and for no limit in the cloud.
+    pub keep_bytes: u64,
+}
+
+impl Default for Archive {
+    fn default() -> Self {
+        Archive {
+            url: String::new(),
+            endpoint: String::new(),
+            region: String::new(),
+            addressing: String::new(),
+            profile: String::new(),
+            kms_key: String::new(),
+            spool_bytes: 20 << 30,
+            keep_days: 7,
+            keep_bytes: 0,
+        }
+    }
 }
 
 /// The log, on standard error.
@@ -143,6 +177,9 @@ pub enum LogFormat {
 pub struct Limits {
     /// Most HTTP connections at once, 1 to 1000000.
     pub http_connections: u32,
+    /// Most HTTP connections at once from one address (an IPv6 /64 is one), 1 to 1000000; 0 for no limit. Loopback has
+    /// none. Raise it for viewers behind one proxy.
+    pub http_connections_per_address: u32,
     /// Most RTMP connections at once, 1 to 10000.
     pub rtmp_connections: u32,
     /// Most RTMP connections at once from one address, 1 to 10000.
@@ -151,7 +188,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { http_connections: 20_000, rtmp_connections: 500, rtmp_connections_per_address: 50 }
+        Limits {
+            http_connections: 20_000,
+            http_connections_per_address: 4000,
+            rtmp_connections: 500,
+            rtmp_connections_per_address: 50,
+        }
     }
 }
 
@@ -205,7 +247,7 @@ impl From<LogFormat> for millstream_telemetry::log::Format {
 }
 
 impl Config {
-    /// The folder of the object store.
+    /// The folder of channels' definitions.
     pub fn store_folder(&self) -> PathBuf {
         match self.archive.url.strip_prefix("file://") {
             Some(folder) => PathBuf::from(folder),
@@ -237,9 +279,14 @@ impl Config {
             errors.push(("server", "data_dir", "is empty; name a folder such as ./millstream-data".to_owned()));
         }
         let url = &self.archive.url;
-        if !(url.is_empty() || url.strip_prefix("file://").is_some_and(|folder| !folder.is_empty())) {
-            let scheme = url.split_once("://").map_or("what it is", |(scheme, _)| scheme);
-            errors.push(("archive", "url", format!("cannot be {scheme} yet; use file://FOLDER, or leave it out")));
+        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+        if !url.is_empty() && (!["file", "s3", "s3a", "gs", "gcs", "az", "azure"].contains(&scheme) || rest.is_empty()) {
+            let mend = "use file://FOLDER, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX, or leave it out";
+            errors.push(("archive", "url", format!("is {url:?}; {mend}")));
+        }
+        if !["", "path", "virtual"].contains(&self.archive.addressing.as_str()) {
+            let value = &self.archive.addressing;
+            errors.push(("archive", "addressing", format!("is {value:?}; use path or virtual, or leave it out")));
         }
         if let Err(error) = millstream_telemetry::log::check(&self.log.level) {
             errors.push(("log", "level", format!("is not valid: {error}")));
@@ -252,6 +299,10 @@ impl Config {
             if !(1..=most).contains(&value) {
                 errors.push(("limits", key, format!("is {value}; use 1 to {most}")));
             }
+        }
+        if self.limits.http_connections_per_address > 1_000_000 {
+            let value = self.limits.http_connections_per_address;
+            errors.push(("limits", "http_connections_per_address", format!("is {value}; use 0 to 1000000")));
         }
         errors
     }

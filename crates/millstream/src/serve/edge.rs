@@ -50,8 +50,7 @@ pub async fn serve(config: Config) -> Result<()> {
         metrics: metrics.http(),
         clock: Arc::clone(&clock),
     };
-    let connections = config.limits.http_connections as usize;
-    let limits = front::Limits { connections, drain, ..front::Limits::default() };
+    let limits = super::http::limits(&config, drain);
     let web = tokio::spawn(front::run(doors, site, limits, metrics.server(), http_stopping));
     announce(&config.server.data_dir, &listening)?;
 

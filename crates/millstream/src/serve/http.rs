@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use axum::extract::Request;
 use axum::middleware;
 use millstream_control::api::PeerAddr;
-use millstream_http::front::{Door, Peer};
+use millstream_http::front::{Door, Limits, Peer};
 use millstream_http::tls::{Certificate, LOOK_EVERY};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -36,6 +37,16 @@ pub async fn doors(config: &Config, listening: &mut BTreeMap<String, String>) ->
     doors.push(Door { listener: https, tls: Some(certificate.acceptor()?) });
     follow(certificate)?;
     Ok(doors)
+}
+
+/// The front's bounds.
+pub fn limits(config: &Config, drain: Duration) -> Limits {
+    Limits {
+        connections: config.limits.http_connections as usize,
+        connections_per_address: config.limits.http_connections_per_address as usize,
+        drain,
+        ..Limits::default()
+    }
 }
 
 /// Takes the certificate's files anew when they change, and at SIGHUP at once.
