@@ -2,9 +2,11 @@
 //!
 //! - [`stream_key`]: the secret that opens one channel to a publisher, and the hash of it that is kept.
 //! - [`key_ring`]: which channel a presented key opens.
+//! - [`network`]: networks as configuration names them.
 //! - [`signed`]: CloudFront's signed URLs and cookies.
 
 pub mod key_ring;
+pub mod network;
 pub mod signed;
 pub mod stream_key;
 

@@ -2,12 +2,16 @@
 //!
 //! - [`answer`]: the seam between the HTTP server, which owns connections, and what answers on the media paths.
 //! - [`body`]: a response body over bytes that were made once.
+//! - [`carry`]: the signature of a playlist's URL in the URLs that it names.
 //! - [`directives`]: the `_HLS_` queries of Low-Latency HLS, and their one spelling.
+//! - [`guard`]: signed URLs and cookies in front of an origin or an edge.
 //! - [`respond`]: method, headers and entity to a response: status codes, CORS, conditions, ranges, gzip, cache life.
 //! - [`viewers`]: how many watch.
 
 pub mod answer;
 pub mod body;
+pub mod carry;
 pub mod directives;
+pub mod guard;
 pub mod respond;
 pub mod viewers;

@@ -1,0 +1,188 @@
+//! What the guard lets through, as whom, and what what answers gets to see.
+
+use std::sync::Mutex;
+
+use aws_lc_rs::rand::SystemRandom;
+use millstream_access::signed::sign::{KeyType, Terms};
+use millstream_access::signed::{Policy, PrivateKey, PublicKey, Signed};
+
+use super::*;
+
+const PLAYLIST: &str = "#EXTM3U\n#EXT-X-MAP:URI=\"init.mp4\"\n1.m4s\n";
+
+/// Answers everything, and remembers what it saw.
+#[derive(Default)]
+struct Seen(Mutex<Vec<String>>);
+
+impl Delivery for Seen {
+    fn answer(&self, request: &Request<()>, _: SocketAddr) -> Answer {
+        self.0.lock().unwrap().push(request.uri().to_string());
+        let entity = respond::Entity {
+            pieces: vec![Bytes::from_static(PLAYLIST.as_bytes())],
+            gzip: Some(Bytes::from_static(b"gz")),
+            etag: HeaderValue::from_static("v1"),
+            content_type: "application/vnd.apple.mpegurl",
+            cache: respond::CacheLife::Seconds(1),
+        };
+        Answer::ready(RequestKind::Playlist, respond::entity(request.method(), request.headers(), &entity))
+    }
+}
+
+struct Bench {
+    seen: Arc<Seen>,
+    guarded: Guarded,
+    key: PrivateKey,
+    trust: Trust,
+}
+
+fn bench(rules: Rules) -> Bench {
+    let (key, _) = PrivateKey::generate(KeyType::Ecdsa).unwrap();
+    let trust = Trust::new(keys(&key));
+    let seen = Arc::new(Seen::default());
+    let inner: Arc<dyn Delivery> = Arc::<Seen>::clone(&seen);
+    let guarded = Guarded::new(inner, rules, trust.clone(), Arc::new(|| 1_800_000_000_000));
+    Bench { seen, guarded, key, trust }
+}
+
+fn keys(key: &PrivateKey) -> KeySet {
+    let mut keys = KeySet::default();
+    keys.insert("K1", PublicKey::from_pem(key.public_pem().unwrap().as_bytes()).unwrap()).unwrap();
+    keys
+}
+
+fn required() -> Rules {
+    Rules { require: true, ..Rules::default() }
+}
+
+impl Bench {
+    fn sign(&self, resource: &str, source: Option<&str>) -> Signed {
+        let source = source.map(str::to_owned);
+        let policy = Policy { resource: resource.to_owned(), expires: 1_900_000_000, not_before: None, source };
+        Signed::new(resource, &Terms::Custom(policy), "K1", &self.key, &SystemRandom::new()).unwrap()
+    }
+
+    fn get(&self, target: &str, headers: &[(&str, &str)], peer: &str) -> Response<Body> {
+        let mut request = Request::builder().uri(target).header("host", "h.example");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let peer = SocketAddr::new(peer.parse().unwrap(), 1234);
+        match self.guarded.answer(&request.body(()).unwrap(), peer).reply {
+            Reply::Ready(response) => response,
+            Reply::Later(_) => panic!("nothing waits here"),
+        }
+    }
+
+    fn status(&self, target: &str, headers: &[(&str, &str)], peer: &str) -> u16 {
+        self.get(target, headers, peer).status().as_u16()
+    }
+}
+
+fn text(mut response: Response<Body>) -> String {
+    String::from_utf8(response.body_mut().take_pieces().into_iter().flatten().collect()).unwrap()
+}
+
+const PATH: &str = "/live/demo/v/index.m3u8";
+
+/// STANDARDS 7.11 and 7.14: a refusal is not cached and reaches nobody; a signature goes no further.
+#[test]
+fn refusals_are_not_stored_and_signatures_go_no_further() {
+    let bench = bench(required());
+    let refused = bench.get(PATH, &[], "192.0.2.1");
+    assert_eq!(
+        (refused.status().as_u16(), &refused.headers()["cache-control"]),
+        (403, &HeaderValue::from_static("no-store"))
+    );
+    assert!(text(refused).contains("Missing Key-Pair-Id query parameter or cookie value"));
+    assert!(bench.seen.0.lock().unwrap().is_empty());
+    let signed = bench.sign("http://h.example/live/demo/*", None);
+    let url = format!("{PATH}?a=b&{}&_HLS_msn=7", signed.query());
+    assert_eq!(bench.status(&url, &[], "192.0.2.1"), 200);
+    assert_eq!(bench.status(&format!("/live/demo/v/1.m4s?{}", signed.query()), &[], "192.0.2.1"), 200);
+    assert_eq!(*bench.seen.0.lock().unwrap(), [format!("{PATH}?a=b&_HLS_msn=7"), "/live/demo/v/1.m4s".to_owned()]);
+    assert_eq!(bench.status(&url.replace("/demo/", "/news/"), &[], "192.0.2.1"), 403, "another channel's token");
+}
+
+/// STANDARDS 7.13: the children of a playlist whose URL was signed; with cookies there is nothing to carry.
+#[test]
+fn a_wide_signature_is_carried_to_the_children() {
+    let bench = bench(required());
+    let signed = bench.sign("http://h.example/live/demo/*", None);
+    let response =
+        bench.get(&format!("{PATH}?{}&_HLS_msn=7", signed.query()), &[("accept-encoding", "gzip")], "192.0.2.1");
+    assert_eq!(response.headers()["cache-control"], "private, max-age=1");
+    let length: usize = response.headers()["content-length"].to_str().unwrap().parse().unwrap();
+    let got = text(response);
+    let query = signed.query();
+    assert_eq!(got, format!("#EXTM3U\n#EXT-X-MAP:URI=\"init.mp4?{query}\"\n1.m4s?{query}\n"));
+    assert_eq!(got.len(), length);
+    let cookies = signed.cookies().map(|(name, value)| format!("{name}={value}")).join("; ");
+    let response = bench.get(PATH, &[("cookie", &cookies)], "192.0.2.1");
+    assert_eq!(response.headers()["cache-control"], "public, max-age=1");
+    assert_eq!(text(response), PLAYLIST);
+    let exact = bench.sign("http://h.example/live/demo/v/index.m3u8", None);
+    assert_eq!(text(bench.get(&format!("{PATH}?{}", exact.query()), &[], "192.0.2.1")), PLAYLIST, "it covers no child");
+}
+
+#[test]
+fn only_what_needs_a_signature_is_asked_for_one() {
+    let network = |text| Network::parse(text).unwrap();
+    let bench =
+        bench(Rules { paths: vec!["/live/paid/".to_owned()], edges: vec![network("10.1.0.0/16")], ..Rules::default() });
+    for (target, peer, want) in [
+        ("/live/free/index.m3u8", "192.0.2.1", 200),
+        ("/live/paid/index.m3u8", "192.0.2.1", 403),
+        ("/live/paid/index.m3u8", "10.1.2.3", 200),
+        ("/live/./paid/index.m3u8", "192.0.2.1", 403),
+        ("/live/free/../paid/index.m3u8", "192.0.2.1", 403),
+        ("/live/free/%2E%2e/paid/index.m3u8", "192.0.2.1", 403),
+        ("/live//paid/index.m3u8", "192.0.2.1", 403),
+        ("/live/free%2f..%2fpaid/index.m3u8", "192.0.2.1", 403),
+    ] {
+        assert_eq!(bench.status(target, &[], peer), want, "{target} from {peer}");
+    }
+}
+
+/// `Resource` and address are those that the viewer used; only a trusted proxy is believed.
+#[test]
+fn forwarded_headers_of_trusted_proxies_only() {
+    let network = |text| Network::parse(text).unwrap();
+    let bench = bench(Rules { proxies: vec![network("10.0.0.0/8")], ..required() });
+    let signed = bench.sign("https://public.example/live/demo/*", Some("192.0.2.0/24"));
+    let url = format!("/live/demo/v/1.m4s?{}", signed.query());
+    let by = |hops| [("x-forwarded-for", hops), ("x-forwarded-proto", "https"), ("x-forwarded-host", "public.example")];
+    for (peer, hops, want) in [
+        ("10.0.0.1", "192.0.2.7", 200),
+        ("10.0.0.1", "192.0.2.7:5555, 10.9.9.9", 200),
+        ("10.0.0.1", "198.51.100.1", 403),
+        ("10.0.0.1", "192.0.2.7, 198.51.100.1", 403),
+        ("10.0.0.1", "192.0.2.7, nonsense", 403),
+        ("192.0.2.7", "192.0.2.7", 403),
+    ] {
+        assert_eq!(bench.status(&url, &by(hops), peer), want, "{peer} says {hops}");
+    }
+}
+
+/// STANDARDS 7.12: a new key is trusted at once, and one that is gone opens nothing more, though it was verified before.
+#[test]
+fn keys_change_while_it_runs() {
+    let bench = bench(required());
+    let url = format!("/live/demo/v/1.m4s?{}", bench.sign("http://h.example/live/demo/*", None).query());
+    assert_eq!(bench.status(&url, &[], "192.0.2.1"), 200);
+    bench.trust.replace(KeySet::default());
+    assert_eq!(bench.status(&url, &[], "192.0.2.1"), 403);
+    bench.trust.replace(keys(&bench.key));
+    assert_eq!(bench.status(&url, &[], "192.0.2.1"), 200);
+}
+
+/// A page may read an answer to a request with cookies only if it is named, never through `*`.
+#[test]
+fn cookies_from_pages_of_named_sites() {
+    let bench = bench(Rules { sites: vec!["https://app.example".to_owned()], ..required() });
+    for (site, want) in [("https://app.example", Some("true")), ("https://evil.example", None)] {
+        let response = bench.get(PATH, &[("origin", site)], "192.0.2.1");
+        let credentials = response.headers().get("access-control-allow-credentials").map(|v| v.to_str().unwrap());
+        assert_eq!(credentials, want, "{site}");
+        assert_eq!(response.headers()["access-control-allow-origin"] == site, want.is_some());
+    }
+}
