@@ -148,6 +148,10 @@ impl Playback {
         let first = *self.first_media.get_or_insert(now);
         let start = self.buffers.iter().take(lanes).filter_map(|b| b.front()).map(|r| r.0).max().unwrap_or(0);
         let newest = (0..lanes).filter_map(|l| self.end(l)).min().unwrap_or(start);
+        let short = self.begin.is_some_and(|b| b >= newest);
+        if self.head.is_none() && short && now.saturating_sub(first) < patience {
+            return;
+        }
         let head = match (self.head, self.begin) {
             (Some(head), _) => head,
             (None, Some(begin)) => begin.clamp(start, newest.saturating_sub(micros(enough)).max(start)),
