@@ -32,14 +32,13 @@ def on(core, command):
     return ["taskset", "-c", CORES[core]] + command
 
 
-def fixed_binary():
-    """The example server, built if it is not there."""
+def example_binaries():
+    """The example servers, built if they are not named: the front with fixed objects, and the bare loop."""
     target = os.environ.get("CARGO_TARGET_DIR", f"{ROOT}/target")
-    command = ["cargo", "build", "--release", "-p", "millstream-http", "--example", "fixed"]
-    path = os.environ.get("MILLSTREAM_BENCH_FIXED", f"{target}/release/examples/fixed")
-    if "MILLSTREAM_BENCH_FIXED" not in os.environ:
-        subprocess.run(command, check=True, cwd=ROOT)
-    return path
+    folder = os.environ.get("MILLSTREAM_BENCH_EXAMPLES", f"{target}/release/examples")
+    if "MILLSTREAM_BENCH_EXAMPLES" not in os.environ:
+        subprocess.run(["cargo", "build", "--release", "-p", "millstream-http", "--examples"], check=True, cwd=ROOT)
+    return f"{folder}/fixed", f"{folder}/bare"
 
 
 def certificate(folder):
@@ -66,6 +65,17 @@ class Ours:
     def stop(self):
         self.child.kill()
         self.child.wait()
+
+
+class Bare:
+    """A loop that writes one answer to each connection that waits: what a wake-up costs at least."""
+
+    def __init__(self, binary):
+        self.child = subprocess.Popen(on("server", [binary]), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.pid = self.child.pid
+        self.plain = json.loads(self.child.stdout.readline())["http"]
+
+    publish, stop = Ours.publish, Ours.stop
 
 
 class Nginx:
@@ -200,7 +210,8 @@ def idle_bytes(server, count=2000):
 
 
 def wake_up(server, count):
-    """Milliseconds from the first to the last of `count` blocked requests' answers, and resident bytes of each."""
+    """Of `count` blocked requests: milliseconds from the first answer to the last, milliseconds of the server's CPU for
+    it, and resident bytes of each while it waits."""
     before = machine.resident_bytes(server.pid)
     waiting = connect(server.plain, count, "/live/a/wait.m3u8")
     # All have arrived once an answer that was asked for last is there.
@@ -211,6 +222,7 @@ def wake_up(server, count):
     poll = select.epoll()
     for s in waiting:
         poll.register(s, select.EPOLLIN | select.EPOLLONESHOT)
+    spent = machine.run_seconds(server.pid)
     server.publish()
     left, first = count, None
     while left:
@@ -220,10 +232,13 @@ def wake_up(server, count):
             raise SystemExit(f"error: {left} of {count} blocked requests were not woken")
         first = first or now
         left -= len(events)
+    # The last one is counted when its thread sleeps.
+    time.sleep(0.05)
+    spent = machine.run_seconds(server.pid) - spent
     read_answers(waiting)
     for s in waiting + last:
         s.close()
-    return (now - first) * 1000, held
+    return (now - first) * 1000, spent * 1000, held
 
 
 def show(values, digits=2):
@@ -241,12 +256,13 @@ def run(rounds, seconds):
     certificate(folder)
     servers = {}
     try:
-        binary = fixed_binary()
+        binary, bare = example_binaries()
         servers["millstream"] = Ours(folder, binary)
         servers["millstream, multi-thread runtime"] = Ours(folder, binary, lanes=False)
         servers["nginx, sendfile off"] = Nginx(folder, False)
         servers["nginx, sendfile on"] = Nginx(folder, True)
         servers["varnish"] = Varnish(folder, servers["nginx, sendfile on"].plain)
+        servers["a bare loop of sends"] = Bare(bare)
         return compare(servers, folder, rounds, seconds, count)
     finally:
         for server in servers.values():
@@ -255,6 +271,8 @@ def run(rounds, seconds):
 
 
 def compare(servers, folder, rounds, seconds, count):
+    loop = servers["a bare loop of sends"]
+    servers = {who: server for who, server in servers.items() if server is not loop}
     figures = {}
     for number in range(rounds):
         for scheme in ("http", "https"):
@@ -282,12 +300,24 @@ def compare(servers, folder, rounds, seconds, count):
         calls = [system_calls(server, name, folder) for name in ("v/index.m3u8", "v/large.m4s")]
         lines.append(f"| {who} | {calls[0]:.2f} / {calls[1]:.1f} | {idle_bytes(server):,.0f} B |")
         print(lines[-1], flush=True)
-    woken = [wake_up(servers["millstream"], count) for _ in range(rounds)]
-    spread, held = [w[0] for w in woken], woken[0][1]
     lines += [
         "",
-        f"{count:,} blocked playlist reloads on one core, from the first woken to the last: {show(spread, 1)} ms; each held "
-        f"{held:,.0f} B while it waited.",
+        f"### {count:,} blocked playlist reloads, woken by one new part",
+        "",
+        "| | ms from the first answer to the last | ms of the server's CPU | memory of each while it waits |",
+        "|---|---|---|---|",
+    ]
+    os.sched_setaffinity(0, {int(CORES["client"])})
+    woken = {}
+    for _ in range(rounds):
+        for who, server in (("millstream", servers["millstream"]), ("a bare loop of sends", loop)):
+            woken.setdefault(who, []).append(wake_up(server, count))
+    for who, got in woken.items():
+        spread, spent, held = zip(*got)
+        memory = f"{held[0]:,.0f} B" if who == "millstream" else ""
+        lines.append(f"| {who} | {show(spread, 1)} | {show(spent, 1)} | {memory} |")
+        print(lines[-1], flush=True)
+    lines += [
         "",
         "Goal: at most 4 system calls for the playlist, 2 kB for an idle connection, 50 ms from the first woken to the last.",
         "",

@@ -3,13 +3,11 @@
 All stand before the same origin (nginx with files in memory), and hold its objects in their caches before the clock
 starts. Server and client have a core each, as in delivery.py.
 
-    python3 benches/edge.py [--rounds 3] [--seconds 5] [--json FILE]
+    scripts/bench --only edge [--rounds 3] [--seconds 5]
 
 MILLSTREAM_BIN names the binary; otherwise target/release/millstream.
 """
 
-import argparse
-import json
 import os
 import shutil
 import statistics
@@ -133,12 +131,8 @@ class Edge:
         self.process.stop()
 
 
-def main():
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--seconds", type=float, default=5)
-    options.add_argument("--json")
-    options = options.parse_args()
+def run(rounds, seconds):
+    """The comparison; gives the lines of its tables."""
     folder = tempfile.mkdtemp(prefix="millstream-bench-", dir="/dev/shm")
     os.chmod(folder, 0o755)
     machine.step_forward()
@@ -155,27 +149,28 @@ def main():
                 for _ in range(3):
                     got = urllib.request.urlopen(f"http://{server.plain}/live/a/{name}").read()
                     assert len(got) == size
-        for number in range(options.rounds):
+        for number in range(rounds):
             for name in OBJECTS:
                 for who, server in servers.items():
-                    got = measure(server, server.plain, "http", name, options.seconds)
+                    got = measure(server, server.plain, "http", name, seconds)
                     figures.setdefault(name, {}).setdefault(who, []).append(got)
                     print(f"  round {number + 1}: {name} {who}: {got[0]:.0f}/s {got[1]:.3f} s/GB", flush=True)
     finally:
         for server in [*servers.values(), origin]:
             server.stop()
         shutil.rmtree(folder, ignore_errors=True)
+    lines = []
     for name, results in figures.items():
-        print(f"\n{name}, {OBJECTS[name]:,} bytes: requests per server CPU second; CPU s per GB of both")
+        lines += [
+            f"### Cache hit, {OBJECTS[name]:,} bytes",
+            "",
+            "| | requests per server CPU second | the edge is, of it | CPU s per GB, both |",
+            "|---|---|---|---|",
+        ]
         base = statistics.median(rate for rate, _ in results["millstream edge"])
         for who, got in results.items():
-            rates = [rate for rate, _ in got]
+            rates, costs = zip(*got)
             ratio = base / statistics.median(rates)
-            print(f"  {who:34} {show(rates, 0):>26}  {show([cost for _, cost in got], 3):>24}  edge is {ratio:.2f} of it")
-    if options.json:
-        with open(options.json, "w") as f:
-            json.dump(figures, f, indent=1)
-
-
-if __name__ == "__main__":
-    main()
+            lines.append(f"| {who} | {show(rates, 0)} | {ratio:.2f} | {show(costs, 3)} |")
+        lines.append("")
+    return lines + ["Goal: at least 1.0 of each.", ""]

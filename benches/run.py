@@ -16,11 +16,12 @@ import time
 import urllib.request
 
 import delivery
+import edge
 import machine
 import peers
 from machine import Process, wait_until
 
-BINARY = os.path.abspath(os.path.join(os.path.dirname(__file__), "../target/release/millstream"))
+BINARY = os.environ.get("MILLSTREAM_BIN", os.path.abspath(os.path.join(os.path.dirname(__file__), "../target/release/millstream")))
 PAGE = os.path.abspath(os.path.join(os.path.dirname(__file__), "../docs/performance.md"))
 BEGIN, END = "<!-- made by make bench: begin -->", "<!-- made by make bench: end -->"
 
@@ -177,11 +178,11 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="turns of each contender")
     parser.add_argument("--seconds", type=float, default=20, help="measured seconds of a turn")
     parser.add_argument("--streams", type=int, default=10, help="streams in the passthrough comparison of many")
-    parser.add_argument("--only", choices=["passthrough", "ladder", "memory", "start", "delivery"], help="one comparison only")
+    parser.add_argument("--only", choices=["passthrough", "ladder", "memory", "start", "delivery", "edge"], help="one comparison only")
     parser.add_argument("--write", action="store_true", help="write the tables into docs/performance.md")
     options = parser.parse_args()
     if options.only != "delivery" and not os.path.exists(BINARY):
-        raise SystemExit("error: target/release/millstream is not built; run scripts/build")
+        raise SystemExit("error: target/release/millstream is not built, or MILLSTREAM_BIN names nothing; run scripts/build")
     folder = tempfile.mkdtemp(prefix="millstream-bench-", dir="/dev/shm")
     try:
         lines = run(options, folder)
@@ -204,8 +205,11 @@ def run(options, folder):
     if wanted("delivery"):
         print("delivery", flush=True)
         lines += delivery.run(options.rounds, min(options.seconds, 5))
-        if options.only:
-            return lines
+    if wanted("edge"):
+        print("edge", flush=True)
+        lines += edge.run(options.rounds, min(options.seconds, 5))
+    if options.only in ("delivery", "edge"):
+        return lines
     hd = recording(folder, "1080p", (1920, 1080), 60, 6000, RECORDED_SECONDS)
     serve = lambda mode, n, segment=2: lambda f: peers.Millstream(f, BINARY, n, mode, segment)
     if wanted("passthrough"):

@@ -1,0 +1,182 @@
+//! HTTPS as clients that are not ours see it: ALPN, HTTP/2, a certificate that changes, HTTP/2 in cleartext; and an edge
+//! whose origin speaks TLS.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use millstream_tests::process;
+use millstream_tests::server::binary;
+use millstream_tests::wait::{wait_for, within};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const UP: Duration = Duration::from_secs(30);
+/// A path of media, answered without a channel: 404 with a text.
+const MEDIA: &str = "/live/nobody/index.m3u8";
+
+/// A certificate for `localhost` that signs itself, in the files `cert.pem` and `key.pem` of a folder.
+fn certify(folder: &Path) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    // Key and certificate change one after the other, as certbot does it.
+    std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    std::fs::write(folder.join("cert.pem"), made.cert.pem()).unwrap();
+}
+
+struct Server {
+    child: Child,
+    folder: TempDir,
+    bound: Value,
+}
+
+impl Server {
+    fn start(arguments: &[&str], variables: &[(&str, &str)], https: bool) -> Server {
+        let folder = tempfile::Builder::new().prefix("millstream-tls-").tempdir().unwrap();
+        let log = File::create(folder.path().join("log")).unwrap();
+        let mut command = Command::new(binary("millstream"));
+        command.args(["serve", "--http", "127.0.0.1:0", "--data-dir"]).arg(folder.path().join("data"));
+        command.args(arguments).envs(variables.iter().copied()).env_remove("RUST_LOG");
+        if https {
+            certify(folder.path());
+            command
+                .env("MILLSTREAM_SERVER_HTTPS", "127.0.0.1:0")
+                .env("MILLSTREAM_SERVER_TLS_CERTIFICATE", folder.path().join("cert.pem"))
+                .env("MILLSTREAM_SERVER_TLS_KEY", folder.path().join("key.pem"));
+        }
+        let child = command
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .expect("target/release/millstream is not built");
+        let mut server = Server { child, folder, bound: Value::Null };
+        let listening = server.folder.path().join("data/listening.json");
+        let bound = within(UP, || serde_json::from_str(&std::fs::read_to_string(&listening).ok()?).ok());
+        server.bound = bound.unwrap_or_else(|| panic!("the server is not up; its log:\n{}", server.log()));
+        server
+    }
+
+    fn origin() -> Server {
+        Server::start(&["--rtmp", "127.0.0.1:0"], &[("MILLSTREAM_INGEST_SRT", "off")], true)
+    }
+
+    fn port(&self, door: &str) -> &str {
+        self.bound[door].as_str().unwrap().rsplit_once(':').unwrap().1
+    }
+
+    fn url(&self, door: &str, path: &str) -> String {
+        format!("{door}://localhost:{}{path}", self.port(door))
+    }
+
+    fn certificate(&self) -> PathBuf {
+        self.folder.path().join("cert.pem")
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// HTTP version and status as curl has them, or its exit code. `trusted` is the one certificate that it trusts.
+fn curl(url: &str, trusted: &Path, arguments: &[&str]) -> Result<(String, String), i32> {
+    let output = Command::new("curl")
+        .args(["--silent", "--max-time", "10", "--output", "/dev/null", "--write-out", "%{http_version} %{http_code}"])
+        .args(["--resolve", "localhost:*:127.0.0.1", "--ipv4", "--cacert"])
+        .arg(trusted)
+        .args(arguments)
+        .arg(url)
+        .output()
+        .expect("curl is not installed");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (version, status) = text.split_once(' ').unwrap();
+    if output.status.success() {
+        Ok((version.to_owned(), status.to_owned()))
+    } else {
+        Err(output.status.code().unwrap_or(-1))
+    }
+}
+
+fn answer(version: &str, status: &str) -> Result<(String, String), i32> {
+    Ok((version.to_owned(), status.to_owned()))
+}
+
+#[test]
+fn alpn_says_which_http_is_spoken() {
+    let server = Server::origin();
+    let trusted = server.certificate();
+    for (path, status) in [("/healthz", "200"), (MEDIA, "404")] {
+        let url = server.url("https", path);
+        assert_eq!(curl(&url, &trusted, &["--http2"]), answer("2", status), "{path}");
+        assert_eq!(curl(&url, &trusted, &["--http1.1"]), answer("1.1", status), "{path}");
+        assert_eq!(curl(&url, &trusted, &["--http1.1", "--tls-max", "1.2"]), answer("1.1", status), "{path}");
+        // Load balancers speak it to us in cleartext, and know that we do.
+        let url = server.url("http", path);
+        assert_eq!(curl(&url, &trusted, &["--http2-prior-knowledge"]), answer("2", status), "{path}");
+        assert_eq!(curl(&url, &trusted, &["--http1.1"]), answer("1.1", status), "{path}");
+    }
+}
+
+#[test]
+fn a_certificate_that_changed_is_used_and_a_broken_one_is_not() {
+    const NOT_TRUSTED: i32 = 60;
+    let server = Server::origin();
+    let url = server.url("https", "/healthz");
+    let former = server.folder.path().join("former.pem");
+    std::fs::copy(server.certificate(), &former).unwrap();
+    assert_eq!(curl(&url, &former, &[]), answer("2", "200"));
+
+    std::fs::write(server.certificate(), "no certificate").unwrap();
+    wait_for("the complaint", UP, || server.log().contains("the former one stays").then_some(()));
+    assert_eq!(curl(&url, &former, &[]), answer("2", "200"));
+
+    certify(server.folder.path());
+    process::signal(server.child.id(), "HUP");
+    wait_for("the new certificate", UP, || curl(&url, &server.certificate(), &[]).ok());
+    assert_eq!(curl(&url, &former, &[]), Err(NOT_TRUSTED), "{}", server.log());
+}
+
+#[test]
+fn a_certificate_that_is_not_there_is_said_once_and_how_to_mend_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(binary("millstream"))
+        .args(["serve", "--http", "127.0.0.1:0", "--rtmp", "127.0.0.1:0", "--data-dir"])
+        .arg(folder.path().join("data"))
+        .env("MILLSTREAM_SERVER_HTTPS", "127.0.0.1:0")
+        .env("MILLSTREAM_SERVER_TLS_CERTIFICATE", folder.path().join("none.pem"))
+        .env("MILLSTREAM_SERVER_TLS_KEY", folder.path().join("none.pem"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert_eq!(text.matches("No such file").count(), 1, "{text}");
+    assert!(text.contains("server.tls_certificate") && text.contains("check the path"), "{text}");
+}
+
+#[test]
+fn an_edge_asks_an_origin_over_tls_if_it_trusts_it() {
+    let origin = Server::origin();
+    let edge = |trusted: Option<&Path>| {
+        let url = origin.url("https", "");
+        let trusted = trusted.map(|path| ("MILLSTREAM_EDGE_ORIGIN_CA", path.to_str().unwrap()));
+        // A busy machine's handshake may take longer than the default.
+        let variables: Vec<_> = trusted.into_iter().chain([("MILLSTREAM_EDGE_FAILOVER_MS", "3000")]).collect();
+        Server::start(&["--role", "edge", "--origin", &url], &variables, false)
+    };
+    let none = Path::new("/dev/null");
+    let trusting = edge(Some(&origin.certificate()));
+    // The origin's own answer: the edge has none such of its own.
+    assert_eq!(curl(&trusting.url("http", MEDIA), none, &[]), answer("1.1", "404"), "{}", trusting.log());
+    let wary = edge(None);
+    let (_, status) = curl(&wary.url("http", MEDIA), none, &[]).unwrap();
+    assert!(status.starts_with("50"), "{status}: {}", wary.log());
+}
