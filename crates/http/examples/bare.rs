@@ -32,12 +32,11 @@ fn main() {
             }
         }
     });
-    let mut answered: Vec<TcpStream> = Vec::new();
     for line in std::io::stdin().lines() {
         line.unwrap();
-        // Those of the time before are closed here; the client has closed them long since.
-        answered.clear();
-        answered.append(&mut waiting.lock().unwrap());
-        answered.iter_mut().for_each(|stream| stream.write_all(&answer).unwrap());
+        let mut answered = std::mem::take(&mut *waiting.lock().unwrap());
+        answered.iter_mut().for_each(|stream: &mut TcpStream| stream.write_all(&answer).unwrap());
+        // The client closes them when it has counted.
+        answered.iter_mut().for_each(|stream| drop(stream.read(&mut [0; 1])));
     }
 }
