@@ -4,12 +4,16 @@
 //! - [`check`]: `millstream check`.
 //! - [`client`]: the HTTP client, and how it finds the server.
 //! - [`load`]: `millstream load`.
+//! - [`key`]: `millstream key`.
+//! - [`sign`]: `millstream sign`.
 //! - [`table`]: columns for people.
 
 pub mod channel;
 pub mod check;
 pub mod client;
+pub mod key;
 pub mod load;
+pub mod sign;
 pub mod table;
 
 use std::path::PathBuf;
@@ -20,7 +24,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use channel::{ChannelArgs, run_channel};
 pub use check::{CheckArgs, run_check};
+pub use key::{KeyArgs, run_key};
 pub use load::{LoadArgs, run_load};
+pub use sign::{SignArgs, run_sign};
 
 use crate::config::Flags;
 
@@ -49,6 +55,10 @@ pub enum Command {
     Channel(ChannelArgs),
     /// Read a presentation as a player does and list what breaks the standards
     Check(CheckArgs),
+    /// Sign URLs and cookies for viewers, in CloudFront's format
+    Sign(SignArgs),
+    /// Make keys that sign
+    Key(KeyArgs),
     /// Let a crowd of viewers watch a presentation and report how they fared
     Load(LoadArgs),
 }

@@ -9,10 +9,10 @@ use serde_json::Value;
 use utoipa::PartialSchema;
 
 use super::layers::variable_name;
-use super::settings::{Archive, Config, Edge, Encode, Ingest, Limits, Log, Server};
+use super::settings::{Access, Archive, Config, Edge, Encode, Ingest, Limits, Log, Server};
 
 /// The sections, in the order of the page.
-pub const SECTIONS: [&str; 7] = ["server", "ingest", "encode", "archive", "log", "limits", "edge"];
+pub const SECTIONS: [&str; 8] = ["server", "ingest", "encode", "archive", "log", "limits", "edge", "access"];
 
 struct Section {
     name: &'static str,
@@ -31,6 +31,7 @@ static DOCUMENTED: LazyLock<Vec<Section>> = LazyLock::new(|| {
         Log::schema(),
         Limits::schema(),
         Edge::schema(),
+        Access::schema(),
     ];
     SECTIONS
         .into_iter()

@@ -26,6 +26,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[edge]`
     pub edge: Edge,
+    /// `[access]`
+    pub access: Access,
     /// `[[channel]]`
     pub channel: Vec<ChannelConfig>,
 }
@@ -237,6 +239,28 @@ impl Default for Edge {
     }
 }
 
+/// Who may watch: URLs and cookies signed in CloudFront's format, checked by origins and edges (docs/access.md).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Access {
+    /// Whether every media request needs a signed URL or signed cookies.
+    pub require: bool,
+    /// Paths that need one, if not all do: a request whose path begins so, such as `/live/news/`.
+    pub paths: Vec<String>,
+    /// Folder of trusted public keys, each in a file `KEY-PAIR-ID.pem`, also in folders that are key groups; `keys` in the
+    /// data folder if empty. Changes count within seconds.
+    #[schema(value_type = String)]
+    pub keys: PathBuf,
+    /// Key groups that are trusted, besides the keys that are in none; all if empty.
+    pub groups: Vec<String>,
+    /// Networks from which no signature is needed: edges that checked it already. Addresses of connections.
+    pub edges: Vec<String>,
+    /// Networks of proxies whose `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host` are believed.
+    pub trusted_proxies: Vec<String>,
+    /// Web sites, such as `https://app.example`, whose pages may send signed cookies to this server from another host.
+    pub sites: Vec<String>,
+}
+
 impl From<LogFormat> for millstream_telemetry::log::Format {
     fn from(format: LogFormat) -> Self {
         match format {
@@ -252,6 +276,15 @@ impl Config {
         match self.archive.url.strip_prefix("file://") {
             Some(folder) => PathBuf::from(folder),
             None => self.server.data_dir.join("store"),
+        }
+    }
+
+    /// The folder of trusted public keys.
+    pub fn key_folder(&self) -> PathBuf {
+        if self.access.keys.as_os_str().is_empty() {
+            self.server.data_dir.join("keys")
+        } else {
+            self.access.keys.clone()
         }
     }
 
@@ -280,13 +313,25 @@ impl Config {
         }
         let url = &self.archive.url;
         let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-        if !url.is_empty() && (!["file", "s3", "s3a", "gs", "gcs", "az", "azure"].contains(&scheme) || rest.is_empty()) {
-            let mend = "use file://FOLDER, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX, or leave it out";
+        if !url.is_empty() && (!["file", "s3", "s3a", "gs", "gcs", "az", "azure"].contains(&scheme) || rest.is_empty())
+        {
+            let mend =
+                "use file://FOLDER, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX, or leave it out";
             errors.push(("archive", "url", format!("is {url:?}; {mend}")));
         }
         if !["", "path", "virtual"].contains(&self.archive.addressing.as_str()) {
             let value = &self.archive.addressing;
             errors.push(("archive", "addressing", format!("is {value:?}; use path or virtual, or leave it out")));
+        }
+        for (key, networks) in [("edges", &self.access.edges), ("trusted_proxies", &self.access.trusted_proxies)] {
+            if let Some(Err(error)) =
+                networks.iter().map(|n| millstream_access::network::Network::parse(n)).find(Result::is_err)
+            {
+                errors.push(("access", key, error.to_string()));
+            }
+        }
+        if self.access.paths.iter().any(|path| !path.starts_with("/live/") && !path.starts_with("/vod/")) {
+            errors.push(("access", "paths", "must begin with /live/ or /vod/, such as /live/news/".to_owned()));
         }
         if let Err(error) = millstream_telemetry::log::check(&self.log.level) {
             errors.push(("log", "level", format!("is not valid: {error}")));

@@ -17,7 +17,7 @@ use millstream_media::time::Clock;
 use millstream_telemetry::Metrics;
 use tokio::sync::watch;
 
-use super::{LISTENING_FILE, announce, descriptors, folder, operations, wait_for_signal};
+use super::{LISTENING_FILE, access, announce, descriptors, folder, operations, wait_for_signal};
 use crate::clock::SystemClock;
 use crate::config::Config;
 
@@ -44,6 +44,7 @@ pub async fn serve(config: Config) -> Result<()> {
         .merge(operations::router(metrics.clone(), clock.as_ref(), stopping))
         .fallback(operations::nothing_here);
     let media: Arc<dyn millstream_delivery::answer::Delivery> = Arc::<Edge>::clone(&edge);
+    let media = access::guard(&config, &clock, media)?;
     let site = front::Site {
         media,
         router: super::http::with_peer(router),

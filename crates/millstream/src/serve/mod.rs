@@ -1,11 +1,13 @@
 //! `millstream serve`: binds, tells where, runs until told to stop, and stops in order.
 //!
+//! - [`access`]: who may watch.
 //! - [`descriptors`]: how many files and connections may be open.
 //! - [`edge`]: the same as an edge.
 //! - [`folder`]: the data folder, held by one server at a time.
 //! - [`http`]: the HTTP front's doors and TLS.
 //! - [`operations`]: `/healthz`, `/readyz`, `/metrics`.
 
+mod access;
 pub mod descriptors;
 mod edge;
 mod folder;
@@ -124,7 +126,8 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
         stopping.clone(),
     ));
     let router = http::with_peer(router.fallback(operations::nothing_here));
-    let site = front::Site { media: origin, router, metrics: metrics.http(), clock: Arc::clone(&clock) };
+    let media = access::guard(&config, &clock, origin)?;
+    let site = front::Site { media, router, metrics: metrics.http(), clock: Arc::clone(&clock) };
     let limits = http::limits(&config, drain);
 
     let channels = tokio::spawn(runtime.run(stopping.clone()));
