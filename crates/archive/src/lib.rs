@@ -17,6 +17,7 @@
 //! - [`catalog`]: the assets of a channel, and which one a session records into.
 //! - [`spool`]: finished segments on the local disk while the store is away.
 //! - [`recording`]: the task that records one asset.
+//! - [`delivery`]: answers requests under `/vod/`.
 //! - [`time_shift`]: segments of a time range, with a bounded cache.
 
 pub mod asset;
@@ -24,6 +25,7 @@ pub mod backoff;
 pub mod catalog;
 pub mod clip;
 pub mod dash;
+pub mod delivery;
 pub mod documents;
 pub mod hls;
 pub mod index;

@@ -74,6 +74,7 @@ const MAX_MISSED: usize = 65_536;
 enum Input {
     LineUp { first: u64, init: String, tracks: Vec<(TrackInfo, Bytes)> },
     Segment { rendition: RenditionName, number: u64, cell: Cell, discontinuity: bool, chunks: Vec<Bytes> },
+    Leave,
 }
 
 /// The channel's end of a recording. Nothing here waits. When it is dropped, the recording ends.
@@ -95,6 +96,11 @@ impl Handle {
         &self.asset
     }
 
+    /// Whether the recording has ended by itself, since its asset was deleted.
+    pub fn is_closed(&self) -> bool {
+        self.inputs.is_closed()
+    }
+
     /// A set of tracks with their init segments is in force from segment `first` on. `init` names all of them
     /// (`Period::init_version`).
     ///
@@ -102,6 +108,15 @@ impl Handle {
     /// The recording takes nothing now.
     pub fn line_up(&self, first: u64, init: &str, tracks: Vec<(TrackInfo, Bytes)>) -> Result<(), NotTaken> {
         self.inputs.try_send(Input::LineUp { first, init: init.to_owned(), tracks }).map_err(|_| NotTaken)
+    }
+
+    /// The server stops and the channel goes on later: what was handed over is put, and the recording stays open for
+    /// [`Recording::open`].
+    ///
+    /// # Errors
+    /// The recording takes nothing now; dropped with its runtime, it stays open all the same.
+    pub fn leave(&self) -> Result<(), NotTaken> {
+        self.inputs.try_send(Input::Leave).map_err(|_| NotTaken)
     }
 
     /// A segment is whole. Its bytes are shared, not copied.
@@ -164,6 +179,7 @@ pub struct Recording {
     failures: u32,
     retry_at: MonoTime,
     open: bool,
+    left: bool,
     deleted: bool,
 }
 
@@ -213,6 +229,7 @@ impl Recording {
             failures: 0,
             retry_at: MonoTime::default(),
             open: true,
+            left: false,
             deleted: false,
         };
         for (rendition, version, bytes) in left.inits {
@@ -226,7 +243,7 @@ impl Recording {
         (handle, recording)
     }
 
-    /// Records until the handle is dropped and everything that was handed over is in the store and published.
+    /// Records until the handle is dropped (or [`Handle::leave`] was called) and everything that was handed over is in the store and published.
     /// Returns the asset as it was published last.
     pub async fn run(mut self) -> Asset {
         loop {
@@ -234,10 +251,14 @@ impl Recording {
             self.act().await;
             self.start_uploads();
             self.start_publication();
-            if !self.open {
+            let idle = self.uploads.is_empty() && self.publication.is_none() && self.queue.is_empty();
+            if self.left && idle {
+                self.act().await;
+                return self.core.asset().clone();
+            }
+            if !self.open && !self.left {
                 self.core.end();
             }
-            let idle = self.uploads.is_empty() && self.publication.is_none() && self.queue.is_empty();
             if (self.core.is_done() && idle) || self.deleted {
                 break;
             }
@@ -254,12 +275,14 @@ impl Recording {
         let wait = wait.unwrap_or(Duration::from_secs(3600)).max(Duration::from_millis(1));
         let publishing = self.publication.is_some();
         tokio::select! {
-            input = self.inputs.recv(), if self.open => match input {
+            input = self.inputs.recv(), if self.open && !self.left => match input {
                 Some(input) => self.take(input).await,
                 None => {
                     self.take_missed();
                     self.open = false;
-                    self.core.end();
+                    if !self.left {
+                        self.core.end();
+                    }
                 }
             },
             Some(uploaded) = self.uploads.next(), if !self.uploads.is_empty() => self.uploaded(uploaded),
@@ -270,6 +293,7 @@ impl Recording {
 
     async fn take(&mut self, input: Input) {
         match input {
+            Input::Leave => self.left = true,
             Input::LineUp { first, init, tracks } => {
                 for (track, bytes) in &tracks {
                     self.inits.insert((track.name.clone(), init.clone()), bytes.clone());

@@ -59,3 +59,13 @@ fn environment() -> BTreeMap<String, String> {
         .filter(|(name, _)| name.starts_with(layers::ENV_PREFIX))
         .collect()
 }
+
+/// The environment's variables that object stores are reached by: credentials, regions, roles.
+#[allow(clippy::disallowed_methods, reason = "the shell's one place that reads the environment")]
+pub fn store_variables() -> BTreeMap<String, String> {
+    const PREFIXES: [&str; 3] = ["AWS_", "AZURE_", "GOOGLE_"];
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| name == "HOME" || PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+        .collect()
+}

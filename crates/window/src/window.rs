@@ -254,6 +254,11 @@ impl Window {
         }
     }
 
+    /// The period that began last, also before it has a segment that every rendition has.
+    pub fn newest_period(&self) -> Option<&Period> {
+        self.periods.back()
+    }
+
     /// All rendition names whose playlists this session serves, with their tracks as they were last.
     pub fn renditions(&self) -> impl Iterator<Item = &Track> {
         self.session().into_iter().flat_map(|s| s.names.iter())

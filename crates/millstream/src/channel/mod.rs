@@ -5,13 +5,17 @@
 //! - [`intake`]: what must be known before a session can begin (pure).
 //! - [`abr`]: a session that encodes.
 //! - [`passthrough`]: a session that packages what comes.
+//! - [`archive`]: the store of recordings, and their tasks.
+//! - [`record`]: what the window took, on its way into a recording.
 //! - [`publish`]: into the window, and what must be remembered into the store.
 //! - [`report`]: status, `status.json` and metrics, once a second.
 
 mod abr;
+pub mod archive;
 mod intake;
 mod passthrough;
 mod publish;
+mod record;
 mod report;
 pub mod runtime;
 mod task;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use millstream_archive::asset::TrackInfo;
 use millstream_control::channel::ChannelName;
 use millstream_control::documents::Continuity;
 use millstream_control::registry::Registry;
@@ -16,6 +17,8 @@ use millstream_package::assembly::Output;
 use millstream_telemetry::{ChannelMetrics, Metrics};
 use millstream_window::{Timing, Window};
 use tokio::task::JoinHandle;
+
+use super::record::Recorder;
 
 /// Time the store may take to note a segment's number before the segment is published without.
 const STORE_PATIENCE: Duration = Duration::from_millis(500);
@@ -37,6 +40,10 @@ pub struct Publisher {
     tracks: Vec<(Track, Bytes)>,
     timing: Option<Timing>,
     passthrough: bool,
+    /// Where broadcasts are recorded, unless the channel is not.
+    recorder: Option<Recorder>,
+    /// The newest segment before which the source jumped.
+    jumped: Option<u64>,
     metrics: Metrics,
     channel_metrics: ChannelMetrics,
 }
@@ -71,10 +78,33 @@ impl Publisher {
             tracks: Vec::new(),
             timing: None,
             passthrough: false,
+            recorder: None,
+            jumped: None,
             channel_metrics: metrics.channel(name.as_str()),
             metrics,
             name,
         }
+    }
+
+    /// Records from the next list on, or no longer: without a recorder, the recording at work ends.
+    pub fn record(&mut self, recorder: Option<Recorder>) {
+        if let Some(former) = std::mem::replace(&mut self.recorder, recorder) {
+            former.end();
+        }
+        if let (Some(recorder), Some(timing)) = (&self.recorder, self.timing) {
+            recorder.session(timing.target_duration());
+            self.record_line_up(self.used);
+        }
+    }
+
+    /// The tracks of the newest period are in force from this segment on.
+    fn record_line_up(&self, first: u64) {
+        let Some(recorder) = &self.recorder else { return };
+        // The window's own name for them; the newest period is the one that has just begun.
+        let named = self.origin.with_window(|window| window.newest_period().map(|p| p.init_version().to_owned()));
+        let Some(init) = named else { return };
+        let tracks = self.tracks.iter().map(|(track, init)| (TrackInfo::of(track), init.clone())).collect();
+        recorder.line_up(first, &init, tracks);
     }
 
     /// What the channel remembers.
@@ -115,6 +145,9 @@ impl Publisher {
         self.timing = Some(timing);
         let now = self.clock.mono();
         self.origin.with_window(|window| window.begin_session(timing, now));
+        if let Some(recorder) = &self.recorder {
+            recorder.session(timing.target_duration());
+        }
     }
 
     /// One step of the packager. [`Publisher::flush`] follows the last one that is there.
@@ -130,7 +163,10 @@ impl Publisher {
                 }
                 self.held = Some((rendition, chunk));
             }
-            Output::Discontinuity(segment) => self.origin.with_window(|window| window.discontinuity(segment)),
+            Output::Discontinuity(segment) => {
+                self.jumped = Some(segment);
+                self.origin.with_window(|window| window.discontinuity(segment));
+            }
             Output::Lost(rendition, last) => {
                 let now = self.clock.mono();
                 self.origin.with_window(|window| window.give_up(&rendition, last, now));
@@ -171,6 +207,10 @@ impl Publisher {
             Ok(()) => {
                 let renditions: Vec<&str> = self.tracks().map(|t| t.name.as_str()).collect();
                 tracing::info!(channel = %self.name, first_segment, ?renditions, "period begun");
+                if discontinuity {
+                    self.jumped = Some(first_segment);
+                }
+                self.record_line_up(first_segment);
             }
             Err(error) => tracing::error!(channel = %self.name, first_segment, %error, "a period cannot begin"),
         }
@@ -199,6 +239,15 @@ impl Publisher {
             return;
         }
         let scale = self.tracks.iter().find(|(t, _)| t.name == *rendition).map(|(t, _)| t.timescale);
+        if let (Some(recorder), Some(scale)) = (&self.recorder, scale) {
+            let start = UtcTime::from_ticks(end.start, scale);
+            let jump = end.discontinuity || self.jumped == Some(end.segment);
+            self.origin.with_window(|window| {
+                if let Some(segment) = window.segment(rendition, end.segment) {
+                    recorder.segment(rendition, end.segment, start, jump, segment.chunks);
+                }
+            });
+        }
         let seconds = scale.map_or(0.0, |scale| scale.seconds(end.duration));
         let of_rendition = self.metrics.rendition(self.name.as_str(), rendition.as_str());
         of_rendition.segment(Duration::from_secs_f64(seconds));
@@ -222,8 +271,9 @@ impl Publisher {
             let first = segment.max(window.highest().map_or(0, |highest| highest + 1));
             window.begin_period(first, self.tracks.clone(), true)
         });
-        if let Err(error) = begun {
-            tracing::error!(channel = %self.name, %error, "the longer list cannot begin");
+        match begun {
+            Ok(()) => self.record_line_up(segment),
+            Err(error) => tracing::error!(channel = %self.name, %error, "the longer list cannot begin"),
         }
     }
 
@@ -232,6 +282,9 @@ impl Publisher {
         self.flush();
         let now = self.clock.mono();
         self.origin.with_window(|window| window.end(now));
+        if let Some(recorder) = &self.recorder {
+            recorder.end();
+        }
         self.continuity.on_air = false;
         self.save().await;
     }

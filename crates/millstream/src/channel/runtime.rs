@@ -19,6 +19,7 @@ use millstream_window::Window;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use super::archive::Archive;
 use super::passthrough;
 use super::task::{Command, Task};
 
@@ -43,6 +44,8 @@ pub struct Surroundings {
     pub clock: Arc<dyn Clock>,
     /// What is counted.
     pub metrics: Metrics,
+    /// Where channels are recorded, if there is a store.
+    pub archive: Option<Archive>,
     /// The encode worker's program.
     pub worker: PathBuf,
 }

@@ -24,6 +24,7 @@ use super::abr::Abr;
 use super::intake::{Begin, Intake};
 use super::passthrough::PassthroughSession;
 use super::publish::Publisher;
+use super::record::Recorder;
 use super::report::{Input, Reporter};
 use super::runtime::Surroundings;
 
@@ -111,6 +112,12 @@ impl Retry {
     }
 }
 
+/// A recorder for a channel that is recorded.
+fn recorder(surroundings: &Surroundings, config: &ChannelConfig) -> Option<Recorder> {
+    let archive = surroundings.archive.clone().filter(|_| config.record)?;
+    Some(Recorder::start(config.name.as_str(), archive))
+}
+
 impl Task {
     /// Reads what the channel remembers.
     pub async fn open(surroundings: Surroundings, channel: &Channel, origin: Arc<ChannelOrigin>) -> Self {
@@ -120,9 +127,10 @@ impl Task {
         let reporter =
             Reporter::new(channel.status.clone(), Arc::clone(&origin), Arc::clone(&clock), metrics.clone(), &config);
         let registry = Arc::clone(&surroundings.registry);
-        let publisher =
+        let mut publisher =
             Publisher::open(config.name.clone(), origin, registry, Arc::clone(&clock), surroundings.metrics.clone())
                 .await;
+        publisher.record(recorder(&surroundings, &config));
         // Viewers who came back to a server that was away wait for the broadcaster as they would have without.
         let awaited = publisher.continuity().on_air;
         reporter.enter(if awaited { State::InputLoss } else { State::Offline }, None);
@@ -219,6 +227,9 @@ impl Task {
             self.reporter.warn(
                 "changed settings of mode, clock, segments, parts, low latency or frame rate take effect when the channel next goes on air",
             );
+        }
+        if config.record != self.config.record {
+            self.publisher.record(recorder(&self.surroundings, &config));
         }
         let may_be_mended = config.mode != self.config.mode || ladder_changed;
         self.config = config;

@@ -1,6 +1,7 @@
 //! `millstream serve`: binds, tells where, runs until told to stop, and stops in order.
 //!
 //! - [`access`]: who may watch.
+//! - [`archive`]: the store of recordings, what is answered from it, and what is deleted in it.
 //! - [`descriptors`]: how many files and connections may be open.
 //! - [`edge`]: the same as an edge.
 //! - [`folder`]: the data folder, held by one server at a time.
@@ -8,6 +9,7 @@
 //! - [`operations`]: `/healthz`, `/readyz`, `/metrics`.
 
 mod access;
+mod archive;
 pub mod descriptors;
 mod edge;
 mod folder;
@@ -77,6 +79,7 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
     let documents = Documents::local(&config.store_folder())?;
     let registry = Registry::open(documents, config.channel.clone(), Arc::clone(&clock)).await?;
     let origin = Arc::new(Origin::new(Arc::clone(&clock)));
+    let archive = Some(archive::open(&config, &clock)?);
     let worker = worker_path(&config)?;
     if !worker.is_file() {
         tracing::warn!(
@@ -90,6 +93,7 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
         origin: Arc::clone(&origin),
         clock: Arc::clone(&clock),
         metrics: metrics.clone(),
+        archive: archive.clone(),
         worker,
     };
     let (runtime, gate) = Runtime::new(surroundings);
@@ -126,10 +130,13 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
         stopping.clone(),
     ));
     let router = http::with_peer(router.fallback(operations::nothing_here));
-    let media = access::guard(&config, &clock, origin)?;
+    let media = access::guard(&config, &clock, archive::media(origin, archive.as_ref()))?;
     let site = front::Site { media, router, metrics: metrics.http(), clock: Arc::clone(&clock) };
     let limits = http::limits(&config, drain);
 
+    if let Some(archive) = archive.clone() {
+        tokio::spawn(archive::keep(archive, archive::policy(&config), stopping.clone()));
+    }
     let channels = tokio::spawn(runtime.run(stopping.clone()));
     let ingest = rtmp.map(|listener| {
         let mut stopping = stopping.clone();
@@ -167,6 +174,9 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
     }
     if tokio::time::timeout(drain, channels).await.is_err() {
         tracing::warn!("channels did not end within server.drain_seconds");
+    }
+    if let Some(archive) = archive {
+        archive.close(drain).await;
     }
     stop_http.send_replace(true);
     if tokio::time::timeout(drain + Duration::from_secs(1), web).await.is_err() {

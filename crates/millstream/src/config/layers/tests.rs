@@ -122,7 +122,10 @@ fn mistakes_in_the_file_name_the_line_and_the_mend() {
         ("[channel]\nname = \"a\"\n", "m.toml:1: channel is not a list; write each channel under its own [[channel]]"),
         ("server = 1\n", "m.toml:1: server is a section; write [server] and its keys below it"),
         ("[server]\nhttp = \"off\"\n", "m.toml:2: server.http cannot be off; give an address such as 127.0.0.1:8080"),
-        ("[archive]\nurl = \"s3://b\"\n", "m.toml:2: archive.url cannot be s3 yet; use file://FOLDER, or leave it out"),
+        (
+            "[archive]\nurl = \"ftp://b\"\n",
+            "m.toml:2: archive.url is \"ftp://b\"; use file://FOLDER, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX, or leave it out",
+        ),
         ("[limits]\nrtmp_connections = 0\n", "m.toml:2: limits.rtmp_connections is 0; use 1 to 10000"),
         (
             "[log]\nformat = \"xml\"\n",
