@@ -91,7 +91,7 @@ impl Drop for Server {
 fn curl(url: &str, trusted: &Path, arguments: &[&str]) -> Result<(String, String), i32> {
     let output = Command::new("curl")
         .args(["--silent", "--max-time", "10", "--output", "/dev/null", "--write-out", "%{http_version} %{http_code}"])
-        .args(["--resolve", "localhost:*:127.0.0.1", "--ipv4", "--cacert"])
+        .args(["--ipv4", "--noproxy", "*", "--cacert"])
         .arg(trusted)
         .args(arguments)
         .arg(url)
