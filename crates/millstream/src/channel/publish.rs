@@ -310,7 +310,7 @@ impl Publisher {
             self.continuity.passthrough_next_sequence = number + 1;
         }
         self.continuity.discontinuity_sequence = self.origin.with_window(|window| window.next_discontinuity_sequence());
-        let (registry, name, continuity) = (Arc::clone(&self.registry), self.name.clone(), self.continuity.clone());
+        let (registry, name, continuity) = (Arc::clone(&self.registry), self.name.clone(), self.continuity);
         self.noting = Some(tokio::spawn(async move { write(&registry, &name, &continuity).await }));
     }
 
