@@ -100,7 +100,20 @@ fn ffmpeg_plays_through_two_levels_and_the_death_of_one_edge() {
 
     let out = first.folder.path().join("played.mp4");
     let mut player = Command::new("ffmpeg")
-        .args(["-nostdin", "-v", "error", "-i", &top.url("/live/demo/index.m3u8"), "-t", "8", "-c", "copy", "-y", "-movflags", "+frag_keyframe+empty_moov"])
+        .args([
+            "-nostdin",
+            "-v",
+            "error",
+            "-i",
+            &top.url("/live/demo/index.m3u8"),
+            "-t",
+            "8",
+            "-c",
+            "copy",
+            "-y",
+            "-movflags",
+            "+frag_keyframe+empty_moov",
+        ])
         .arg(&out)
         .stdin(Stdio::null())
         .spawn()
