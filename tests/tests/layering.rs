@@ -69,6 +69,17 @@ const PURE_PARTS: &[&str] = &[
     "check/src/boxes",
     "check/src/epoch.rs",
     "check/src/watch",
+    "load/src/abr.rs",
+    "load/src/playback.rs",
+    "load/src/playlist.rs",
+    "load/src/tally.rs",
+    "load/src/report.rs",
+    "load/src/wire.rs",
+    "load/src/chunks.rs",
+    "load/src/dash.rs",
+    "load/src/dash",
+    "load/src/viewer.rs",
+    "load/src/viewer",
 ];
 
 /// What gives a crate tasks, sockets, files, clocks or randomness.

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use millstream_tests::{Channel, Deadline, Publisher, Server, Source};
+use millstream_tests::{Channel, Deadline, Publisher, Server, Source, wait_for};
 
 const UP: Duration = Duration::from_secs(30);
 
@@ -18,7 +18,9 @@ fn a_segment_arrives_while_it_is_made() {
     let _publisher = Publisher::start(&server, "test-key-demo", &Source::small());
     let mut viewer = server.viewer("demo");
     let name = viewer.wait_listed(2, UP);
-    let mpd = String::from_utf8(viewer.bytes("manifest.mpd").unwrap().to_vec()).unwrap();
+    // The first segment was joined inside; the MPD begins with the first one that is where the clock has it.
+    let mpd = wait_for("the MPD", UP, || viewer.bytes("manifest.mpd"));
+    let mpd = String::from_utf8(mpd.to_vec()).unwrap();
     assert!(mpd.contains("availabilityTimeComplete=\"false\"") && mpd.contains("$Number$.ll.m4s"), "{mpd}");
 
     // The next one is being made; the one after it is not begun.

@@ -37,7 +37,8 @@ fn a_720p_contribution_becomes_an_aligned_ladder() {
         println!("{finding}");
     }
     assert_eq!(report.errors().count(), 0, "the checker found errors; they are listed above");
-    assert!(report.playlist_versions >= 8 * 4 && report.mpd_versions >= 8, "the checker saw too little: {report:?}");
+    // The low-latency MPD names segments by the clock and changes only with the channel.
+    assert!(report.playlist_versions >= 8 * 4 && report.mpd_versions >= 1, "the checker saw too little: {report:?}");
     assert!(report.segments >= 100, "the checker saw too little: {report:?}");
 
     for rendition in &renditions {

@@ -273,7 +273,12 @@ impl ChannelOrigin {
             _ => window.segments_version(),
         };
         if rendered.manifests.get(manifest).is_none_or(|page| page.version != version) {
-            let entity = render(window, manifest).ok_or(Missing::Unknown)?;
+            // The channel has both of these; while they cannot be written it is not live for those who ask.
+            let none = match manifest {
+                Manifest::Multivariant | Manifest::Mpd => Missing::NotLive,
+                _ => Missing::Unknown,
+            };
+            let entity = render(window, manifest).ok_or(none)?;
             if rendered.manifests.len() >= MAX_PAGES {
                 rendered.manifests.clear();
             }

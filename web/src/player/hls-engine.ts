@@ -51,8 +51,8 @@ export class HlsEngine implements Engine {
       abrEwmaDefaultEstimate: rememberedEstimate(),
       backBufferLength: 30,
       maxBufferLength: 20,
-      // Falls back towards live after a stall, slowly enough not to be heard.
-      maxLiveSyncPlaybackRate: 1.05,
+      // Comes close to live after the start or a stall, slowly enough not to disturb.
+      maxLiveSyncPlaybackRate: 1.1,
       manifestLoadPolicy: {
         default: {
           maxTimeToFirstByteMs: 8000,

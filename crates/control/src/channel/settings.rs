@@ -58,11 +58,11 @@ pub struct ChannelConfig {
     #[serde(default = "window_seconds")]
     #[schema(value_type = f64, default = 60.0, minimum = 10, maximum = 600)]
     pub window_seconds: Seconds,
-    /// How far back viewers may go, in seconds, 0 to 1209600 (14 days). Kept for the archive, which comes later.
+    /// How far back viewers may go, in seconds, 0 to 1209600 (14 days). Accepted and kept; live rewind does not use it yet.
     #[serde(default = "dvr_seconds")]
     #[schema(value_type = f64, default = 3600.0, minimum = 0, maximum = 1_209_600)]
     pub dvr_seconds: Seconds,
-    /// Whether each broadcast is recorded. Kept for the archive, which comes later.
+    /// Whether each broadcast is recorded in the archive (docs/vod.md).
     #[serde(default = "yes")]
     #[schema(default = true)]
     pub record: bool,
