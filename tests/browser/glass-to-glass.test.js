@@ -1,4 +1,4 @@
-// From the lens to the screen: a clock in the picture is read off the video's pixels in a real browser.
+// From the lens to the screen, through an edge: a clock in the picture is read off the video's pixels in a real browser.
 //
 // MILLSTREAM_GLASS_SECONDS sets how long each run reads. CI reads briefly, on a machine that does other things, too, and
 // holds a wider bound; the figures of docs/performance.md are made with 120 s on a quiet one.
@@ -10,10 +10,12 @@ import { launch, openPage } from "./support/browser.js";
 import { camera, percentile, readFrames, takeAges } from "./support/glass.js";
 import { startPlayerSite } from "./support/player-site.js";
 import { stop } from "./support/process.js";
-import { channel, Server } from "./support/server.js";
+import { channel, Server, startEdge } from "./support/server.js";
 import { until } from "./support/wait.js";
 
 const SECONDS = Number(process.env.MILLSTREAM_GLASS_SECONDS ?? 20);
+/** A machine that does other things, too, gets a quarter more. */
+const SLACK = SECONDS >= 60 ? 1 : 1.25;
 const CHANNELS = [
   { name: "encoded", more: "", median: 2000, p95: 2500 },
   { name: "passed", more: 'mode = "passthrough"\npart_seconds = 0.3\nsegment_seconds = 1', median: 1500, p95: 2000 },
@@ -22,10 +24,11 @@ const CHANNELS = [
 const RUNS = 2;
 
 describe("glass to glass", { timeout: 900_000 }, () => {
-  let server, site, browser;
+  let server, edge, site, browser;
 
   before(async () => {
     server = await Server.start(CHANNELS.map((c) => channel(c.name, `${c.name}-stream-key`, c.more)).join("\n"));
+    edge = await startEdge(server.url);
     site = await startPlayerSite();
     browser = await launch();
   });
@@ -33,13 +36,14 @@ describe("glass to glass", { timeout: 900_000 }, () => {
   after(async () => {
     await browser?.close();
     await site?.close();
+    await edge?.stop();
     await server?.stop();
   });
 
   async function run(name) {
-    const { page, faults, close } = await openPage(browser, { hosts: [site.host, new URL(server.url).host] });
+    const { page, faults, close } = await openPage(browser, { hosts: [site.host, new URL(edge.url).host] });
     try {
-      await page.goto(`${site.page("hls", `${server.url}/live/${name}/index.m3u8`)}&rate=1.1`);
+      await page.goto(`${site.page("hls", `${edge.url}/live/${name}/index.m3u8`)}&rate=1.1`);
       const meter = () => page.evaluate(() => ({ ...window.meter }));
       await until("hls.js plays", async () => (await meter()).played > 1, { seconds: 25, describe: meter });
       // It comes closer to live by playing a little faster; that takes a moment after the start.
@@ -64,8 +68,9 @@ describe("glass to glass", { timeout: 900_000 }, () => {
     }
   }
 
-  for (const { name, median, p95 } of CHANNELS) {
-    test(`${name}: median ${median} ms, 95th percentile ${p95} ms`, async (t) => {
+  for (const { name, ...bar } of CHANNELS) {
+    const [median, p95] = [bar.median * SLACK, bar.p95 * SLACK];
+    test(`${name}, through an edge: median ${median} ms, 95th percentile ${p95} ms`, async (t) => {
       const lens = camera(server.rtmp(`${name}-stream-key`));
       try {
         await server.reaches(name, "live");

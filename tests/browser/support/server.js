@@ -97,3 +97,29 @@ export class Server {
 export function channel(name, key, more = "") {
   return `[[channel]]\nname = "${name}"\nstream_key = "${key}"\n${more}\n`;
 }
+
+/** An edge in front of a server, with a folder and a port of its own. */
+export async function startEdge(origin) {
+  const folder = mkdtempSync(join(tmpdir(), "millstream-edge-"));
+  const args = ["serve", "--role", "edge", "--origin", origin, "--http", "127.0.0.1:0", "--data-dir", folder];
+  const logFile = join(folder, "edge.log");
+  const child = start(BINARY, args, logFile);
+  const listening = await until(
+    "the edge listens",
+    () => {
+      try {
+        return JSON.parse(readFileSync(join(folder, "listening.json"), "utf8"));
+      } catch {
+        return null;
+      }
+    },
+    { every: 50, describe: () => readFileSync(logFile, "utf8").slice(-2000) },
+  );
+  return {
+    url: `http://${listening.http}`,
+    stop: async () => {
+      await stop(child);
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
