@@ -24,6 +24,7 @@ use millstream_media::time::{Clock, MonoTime};
 pub use guard::PeerAddr;
 pub use openapi::document as openapi_document;
 pub use problem::Problem;
+pub use server::time_now;
 
 use crate::registry::Registry;
 

@@ -12,6 +12,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use millstream_delivery::body::{Body, BrokenOff};
 use millstream_delivery::respond::{self, CacheLife};
+use millstream_telemetry::log::chain;
 
 use crate::clock;
 use crate::edge::Shared;
@@ -19,7 +20,7 @@ use crate::flight::Flight;
 use crate::freshness::Freshness;
 use crate::key::{Asked, Hold};
 use crate::object::{self, Object};
-use crate::upstream::{Fault, chain, request_headers};
+use crate::upstream::{Fault, request_headers};
 
 /// An answer of a known length up to this is waited for as a whole, so that a break costs no viewer anything.
 const WAIT_FOR_WHOLE: u64 = 128 << 10;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
+use millstream_media::time::Clock;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -42,11 +43,16 @@ pub(super) async fn info(State(state): State<Arc<ApiState>>) -> Response {
     responses((status = 200, body = String, content_type = "text/plain", example = "2026-11-22T19:13:55.123Z"))
 )]
 pub(super) async fn time(State(state): State<Arc<ApiState>>) -> Response {
+    time_now(state.clock.as_ref())
+}
+
+/// The server's time for players' clocks, on whichever node they ask: manifests name the path on the host they came from.
+pub fn time_now(clock: &dyn Clock) -> Response {
     const HEADERS: [(HeaderName, HeaderValue); 4] = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
         (header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Date")),
     ];
-    (HEADERS, state.clock.utc().to_iso8601()).into_response()
+    (HEADERS, clock.utc().to_iso8601()).into_response()
 }

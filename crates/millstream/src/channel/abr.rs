@@ -17,11 +17,11 @@ use millstream_media::unit::Contribution;
 use millstream_package::assembly::Assembly;
 use millstream_package::segmenter::TrackKind;
 use millstream_telemetry::ChannelMetrics;
+use millstream_telemetry::log::chain;
 use millstream_window::Timing;
 use tokio::sync::mpsc;
 
 use super::intake::Begin;
-use super::passthrough::chain;
 use super::publish::Publisher;
 use super::runtime::Surroundings;
 

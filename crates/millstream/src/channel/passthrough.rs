@@ -8,6 +8,7 @@ use millstream_media::track::RenditionName;
 use millstream_media::unit::Contribution;
 use millstream_package::passthrough::{Passthrough, Step};
 use millstream_package::segmenter::PassthroughConfig;
+use millstream_telemetry::log::chain;
 
 use super::publish::Publisher;
 
@@ -85,16 +86,4 @@ fn nearest_rate(rate: f64) -> Option<FrameRate> {
         .into_iter()
         .filter_map(|(num, den)| FrameRate::new(num, den))
         .find(|known| (known.as_f64() - rate).abs() < 0.01)
-}
-
-/// An error and its causes in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

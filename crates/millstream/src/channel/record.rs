@@ -165,6 +165,7 @@ impl Desk {
         }
         let Some(open) = &self.open else {
             self.archive.store().statistics().lost_segments.fetch_add(1, Relaxed);
+            tracing::error!(channel = %self.channel, rendition = %segment.rendition, number = segment.number, "a finished segment is lost: no recording could begin");
             return;
         };
         let handle = match &self.before {

@@ -45,7 +45,7 @@ pub struct Surroundings {
     /// What is counted.
     pub metrics: Metrics,
     /// Where channels are recorded, if there is a store.
-    pub archive: Option<Archive>,
+    pub archive: Archive,
     /// The encode worker's program.
     pub worker: PathBuf,
 }

@@ -114,8 +114,7 @@ impl Retry {
 
 /// A recorder for a channel that is recorded.
 fn recorder(surroundings: &Surroundings, config: &ChannelConfig) -> Option<Recorder> {
-    let archive = surroundings.archive.clone().filter(|_| config.record)?;
-    Some(Recorder::start(config.name.as_str(), archive))
+    config.record.then(|| Recorder::start(config.name.as_str(), surroundings.archive.clone()))
 }
 
 impl Task {

@@ -83,11 +83,8 @@ pub async fn keep(archive: Archive, policy: Policy, mut stopping: watch::Receive
 }
 
 /// What answers under `/live/` and `/vod/`.
-pub fn media(origin: Arc<Origin>, archive: Option<&Archive>) -> Arc<dyn Delivery> {
-    match archive {
-        Some(archive) => Arc::new(Both { live: origin, vod: VodDelivery::new(archive.store().clone()) }),
-        None => origin,
-    }
+pub fn media(origin: Arc<Origin>, archive: &Archive) -> Arc<dyn Delivery> {
+    Arc::new(Both { live: origin, vod: VodDelivery::new(archive.store().clone()) })
 }
 
 struct Both {

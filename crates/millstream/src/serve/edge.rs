@@ -8,9 +8,8 @@ use std::time::Duration;
 use anyhow::Result;
 use axum::Json;
 use axum::Router;
-use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use http::{HeaderName, HeaderValue, header};
+use millstream_control::api;
 use millstream_edge::Edge;
 use millstream_http::front;
 use millstream_media::time::Clock;
@@ -40,7 +39,7 @@ pub async fn serve(config: Config) -> Result<()> {
     let (status, time) = (Arc::clone(&edge), Arc::clone(&clock));
     let router = Router::new()
         .route("/api/v1/edge", get(move || async move { Json(status.origins()) }))
-        .route("/api/v1/time", get(move || async move { time_now(time.as_ref()) }))
+        .route("/api/v1/time", get(move || async move { api::time_now(time.as_ref()) }))
         .merge(operations::router(metrics.clone(), clock.as_ref(), stopping))
         .fallback(operations::nothing_here);
     let media: Arc<dyn millstream_delivery::answer::Delivery> = Arc::<Edge>::clone(&edge);
@@ -87,15 +86,4 @@ fn settings(config: &Config) -> millstream_edge::Config {
         waiting_per_address: set.waiting_per_address,
         ..millstream_edge::Config::new(set.origins.clone())
     }
-}
-
-/// The time for players' clocks, as an origin has it: manifests name this path on the host they came from.
-fn time_now(clock: &dyn Clock) -> Response {
-    const HEADERS: [(HeaderName, HeaderValue); 4] = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
-        (header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Date")),
-    ];
-    (HEADERS, clock.utc().to_iso8601()).into_response()
 }

@@ -79,7 +79,7 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
     let documents = Documents::local(&config.store_folder())?;
     let registry = Registry::open(documents, config.channel.clone(), Arc::clone(&clock)).await?;
     let origin = Arc::new(Origin::new(Arc::clone(&clock)));
-    let archive = Some(archive::open(&config, &clock)?);
+    let archive = archive::open(&config, &clock)?;
     let worker = worker_path(&config)?;
     if !worker.is_file() {
         tracing::warn!(
@@ -130,13 +130,11 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
         stopping.clone(),
     ));
     let router = http::with_peer(router.fallback(operations::nothing_here));
-    let media = access::guard(&config, &clock, archive::media(origin, archive.as_ref()))?;
+    let media = access::guard(&config, &clock, archive::media(origin, &archive))?;
     let site = front::Site { media, router, metrics: metrics.http(), clock: Arc::clone(&clock) };
     let limits = http::limits(&config, drain);
 
-    if let Some(archive) = archive.clone() {
-        tokio::spawn(archive::keep(archive, archive::policy(&config), stopping.clone()));
-    }
+    tokio::spawn(archive::keep(archive.clone(), archive::policy(&config), stopping.clone()));
     let channels = tokio::spawn(runtime.run(stopping.clone()));
     let ingest = rtmp.map(|listener| {
         let mut stopping = stopping.clone();
@@ -175,9 +173,7 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
     if tokio::time::timeout(drain, channels).await.is_err() {
         tracing::warn!("channels did not end within server.drain_seconds");
     }
-    if let Some(archive) = archive {
-        archive.close(drain).await;
-    }
+    archive.close(drain).await;
     stop_http.send_replace(true);
     if tokio::time::timeout(drain + Duration::from_secs(1), web).await.is_err() {
         tracing::warn!("answers were not all sent within server.drain_seconds");
