@@ -25,7 +25,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("edge", &["access", "delivery", "telemetry"]),
     ("http", &["media", "delivery", "telemetry"]),
     ("load", &[]),
-    ("control", &["media", "access", "telemetry", "encode"]),
+    ("control", &["media", "access", "telemetry", "encode", "archive"]),
     ("check", &["media"]),
     ("tests", &["media", "check"]),
 ];

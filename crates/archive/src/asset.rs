@@ -165,6 +165,17 @@ impl Asset {
         }
     }
 
+    /// What a recording knows, with what others may have changed in the stored document: the title, the deletion.
+    #[must_use]
+    pub fn with_changes_of(&self, stored: &Asset) -> Self {
+        Asset {
+            title: stored.title.clone(),
+            deleting_since: stored.deleting_since,
+            state: if stored.state == State::Deleting { State::Deleting } else { self.state },
+            ..self.clone()
+        }
+    }
+
     /// The line-up of a row.
     pub fn line_up(&self, number: u64) -> Option<&LineUp> {
         let after = self.line_ups.partition_point(|l| l.first <= number);

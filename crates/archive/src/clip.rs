@@ -4,6 +4,9 @@
 //! the playlists, the clip's document. A deletion marks the recording first and looks for references then: one of the
 //! two sees the other.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use millstream_media::time::UtcTime;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +17,8 @@ use crate::index::{Row, line_up};
 use crate::layout;
 use crate::recorder;
 use crate::recording;
+use crate::retention;
+use crate::running::Tail;
 use crate::store::{Store, StoreError};
 use crate::time_shift::TimeShift;
 
@@ -69,8 +74,8 @@ pub struct Request {
     pub end: UtcTime,
     /// For people.
     pub title: String,
-    /// Segments newer than the stored index, from the live window's recorder: rows that are in the store.
-    pub newer: Vec<Row>,
+    /// What the recording knows that the stored index does not say yet, if it runs in this process.
+    pub newer: Option<Tail>,
 }
 
 /// Makes a clip, cut at segments. It plays when this returns.
@@ -78,19 +83,26 @@ pub struct Request {
 /// # Errors
 /// See [`ClipError`].
 pub async fn create(shift: &TimeShift, store: &Store, request: Request) -> Result<Asset, ClipError> {
-    let source = shift.asset(&request.of).await?;
+    let (source, newer) = match request.newer {
+        Some(tail) => (Arc::new(tail.asset), tail.rows),
+        None => (shift.asset(&request.of).await?, VecDeque::new()),
+    };
     // A clip of a clip refers to what the first one was cut from, within its bounds.
     let (of, least, most) = match &source.kind {
         Kind::Clip { of, first, last } => (of.clone(), *first, *last),
         _ => (request.of.clone(), 0, u64::MAX),
     };
-    let mut rows = shift.rows(&request.of, request.start, request.end).await?;
+    let mut rows = match shift.rows(&request.of, request.start, request.end).await {
+        // A recording that has just begun has no document yet.
+        Err(StoreError::NotFound { .. }) if !newer.is_empty() => Vec::new(),
+        rows => rows?,
+    };
     let newest = rows.last().map_or(0, |r| r.number);
     let lies = |row: &Row| {
         let of_row = line_up(row.number, &source.line_ups).and_then(|l| Some((row.start(l)?, row.end(l)?)));
         of_row.is_some_and(|(s, e)| e > request.start && s < request.end)
     };
-    rows.extend(request.newer.into_iter().filter(|r| r.number > newest && lies(r)));
+    rows.extend(newer.into_iter().filter(|r| r.number > newest && lies(r)));
     rows.retain(|r| (least..=most).contains(&r.number));
     let (Some(first), Some(last)) = (rows.first().map(|r| r.number), rows.last().map(|r| r.number)) else {
         let has = source.start.zip(source.end);
@@ -152,9 +164,7 @@ pub async fn create(shift: &TimeShift, store: &Store, request: Request) -> Resul
 /// The store failed; the same call again goes on.
 pub async fn delete(store: &Store, clip: &Asset) -> Result<(), StoreError> {
     let Kind::Clip { of, .. } = &clip.kind else { return Ok(()) };
-    for name in [layout::MULTIVARIANT, layout::MPD] {
-        store.delete(&layout::file(&clip.id, name)).await?;
-    }
+    retention::withdraw(store, &clip.id).await?;
     let document = layout::file(&clip.id, layout::ASSET);
     for object in store.list(&layout::folder(&clip.id)).await? {
         if object.path != document {
@@ -163,6 +173,18 @@ pub async fn delete(store: &Store, clip: &Asset) -> Result<(), StoreError> {
     }
     store.delete(&layout::reference(of, &clip.id)).await?;
     store.delete(&document).await
+}
+
+/// The clips that need rows of an asset, by name.
+///
+/// # Errors
+/// The store failed.
+pub async fn referring(store: &Store, asset: &AssetId) -> Result<Vec<AssetId>, StoreError> {
+    let listed = store.list(&layout::folder(asset).join(layout::REFERENCES)).await?;
+    let name = |path: &object_store::path::Path| AssetId::new(path.filename()?.strip_suffix(".json")?);
+    let mut clips: Vec<AssetId> = listed.iter().filter_map(|l| name(&l.path)).collect();
+    clips.sort_unstable();
+    Ok(clips)
 }
 
 /// Which rows of an asset clips need.

@@ -5,7 +5,7 @@ use object_store::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::asset::{Asset, AssetId, FORMAT, State};
+use crate::asset::{Asset, AssetId, FORMAT};
 use crate::index::Page;
 use crate::layout;
 use crate::store::{Store, StoreError, Version};
@@ -74,12 +74,7 @@ pub async fn save_recording(store: &Store, recorded: &Asset) -> Result<Asset, St
         Err(e) => return Err(e),
     }
     change_asset(store, &recorded.id, |stored| {
-        let wanted = Asset {
-            title: stored.title.clone(),
-            deleting_since: stored.deleting_since,
-            state: if stored.state == State::Deleting { State::Deleting } else { recorded.state },
-            ..recorded.clone()
-        };
+        let wanted = recorded.with_changes_of(stored);
         let changed = *stored != wanted;
         *stored = wanted;
         changed

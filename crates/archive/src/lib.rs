@@ -17,6 +17,8 @@
 //! - [`catalog`]: the assets of a channel, and which one a session records into.
 //! - [`spool`]: finished segments on the local disk while the store is away.
 //! - [`recording`]: the task that records one asset.
+//! - [`running`]: the recordings of this process, and what they know before the store does.
+//! - [`library`]: the assets as users see them: listed, shown, clipped, renamed, deleted.
 //! - [`delivery`]: answers requests under `/vod/`.
 //! - [`time_shift`]: segments of a time range, with a bounded cache.
 
@@ -30,9 +32,11 @@ pub mod documents;
 pub mod hls;
 pub mod index;
 pub mod layout;
+pub mod library;
 pub mod recorder;
 pub mod recording;
 pub mod retention;
+pub mod running;
 pub mod segment_facts;
 pub mod spool;
 pub mod statistics;

@@ -26,6 +26,8 @@ use crate::asset::{Asset, State, TrackInfo};
 use crate::backoff::Backoff;
 use crate::index::Cell;
 use crate::recorder::{GapCause, Output, Recorder, Settings};
+use crate::retention;
+use crate::running::Running;
 use crate::spool::Spool;
 use crate::store::{Store, StoreError, Version};
 use publish::Published;
@@ -50,6 +52,8 @@ pub struct Options {
     pub backoff: Backoff,
     /// Of the core.
     pub settings: Settings,
+    /// Where the recording is known to this process while it runs.
+    pub running: Running,
 }
 
 impl Default for Options {
@@ -62,6 +66,7 @@ impl Default for Options {
             queue: 256,
             backoff: Backoff::default(),
             settings: Settings::default(),
+            running: Running::default(),
         }
     }
 }
@@ -249,6 +254,7 @@ impl Recording {
         loop {
             self.take_missed();
             self.act().await;
+            self.options.running.note(&self.core);
             self.start_uploads();
             self.start_publication();
             let idle = self.uploads.is_empty() && self.publication.is_none() && self.queue.is_empty();
@@ -521,6 +527,12 @@ impl Recording {
 
     async fn finish(&mut self) {
         self.act().await;
+        if self.deleted
+            && let Err(error) = retention::withdraw(&self.store, &self.core.asset().id).await
+        {
+            // The sweep takes them with the rest.
+            tracing::warn!(asset = %self.core.asset().id, %error, "the manifests of a deleted recording are still there");
+        }
         self.spool_call(|spool| {
             spool.clear();
             Ok(())
@@ -531,6 +543,7 @@ impl Recording {
 
 impl Drop for Recording {
     fn drop(&mut self) {
+        self.options.running.remove(&self.core.asset().id);
         let statistics = self.store.statistics();
         statistics.pending_segments.fetch_sub(i64::try_from(self.pending.len()).unwrap_or(0), Relaxed);
         statistics.spooled_bytes.fetch_sub(i64::try_from(self.in_spool).unwrap_or(0), Relaxed);

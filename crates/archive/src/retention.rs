@@ -79,11 +79,12 @@ pub fn is_referenced(number: u64, references: &[Reference]) -> bool {
     references.iter().any(|r| (r.first..=r.last).contains(&number))
 }
 
-/// The first step: nobody can begin to read the asset, or make a clip of it. A clip is deleted at once.
+/// The first step: nobody can begin to read the asset, or make a clip of it. A clip is deleted at once. Returns the
+/// document as it was marked.
 ///
 /// # Errors
 /// The store failed; the same call again goes on.
-pub async fn mark(store: &Store, id: &AssetId) -> Result<(), StoreError> {
+pub async fn mark(store: &Store, id: &AssetId) -> Result<Asset, StoreError> {
     let now = store.clock().utc();
     let asset = documents::change_asset(store, id, |asset| {
         let changes = asset.state != State::Deleting;
@@ -93,8 +94,15 @@ pub async fn mark(store: &Store, id: &AssetId) -> Result<(), StoreError> {
     })
     .await?;
     if matches!(asset.kind, Kind::Clip { .. }) {
-        return clip::delete(store, &asset).await;
+        clip::delete(store, &asset).await?;
+    } else {
+        withdraw(store, id).await?;
     }
+    Ok(asset)
+}
+
+/// Takes an asset's manifests away, so that nobody begins to play it.
+pub(crate) async fn withdraw(store: &Store, id: &AssetId) -> Result<(), StoreError> {
     for name in [layout::MULTIVARIANT, layout::MPD] {
         store.delete(&layout::file(id, name)).await?;
     }

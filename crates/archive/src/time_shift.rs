@@ -73,6 +73,8 @@ struct Cached<T> {
     value: T,
     read: MonoTime,
     used: u64,
+    /// It was read when the asset had ended.
+    is_final: bool,
 }
 
 impl TimeShift {
@@ -96,7 +98,7 @@ impl TimeShift {
         let read = value.clone();
         self.with(|cache| {
             let used = cache.tick();
-            cache.assets.insert(id.clone(), Cached { value: read, read: now, used });
+            cache.assets.insert(id.clone(), Cached { value: read, read: now, used, is_final: false });
             evict(&mut cache.assets, self.config.assets);
         });
         Ok(value)
@@ -171,7 +173,7 @@ impl TimeShift {
         let over = UtcTime::from_millis(number.saturating_add(PAGE_SECONDS).saturating_mul(1000)) + SETTLED_AFTER;
         let is_over = self.store.clock().utc() > over;
         let fresh = |c: &Cached<Option<Arc<Page>>>| {
-            is_final || (is_over && c.value.is_some()) || now.since(c.read) < self.config.fresh
+            c.is_final || (is_over && c.value.is_some()) || now.since(c.read) < self.config.fresh
         };
         let statistics = self.store.statistics();
         if let Some(page) = self.with(|cache| cache.used_page(&key, fresh)) {
@@ -187,7 +189,7 @@ impl TimeShift {
         let kept = page.clone();
         self.with(|cache| {
             let used = cache.tick();
-            cache.pages.insert(key, Cached { value: kept, read: now, used });
+            cache.pages.insert(key, Cached { value: kept, read: now, used, is_final });
             evict(&mut cache.pages, self.config.pages);
         });
         Ok(page)

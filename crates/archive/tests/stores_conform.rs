@@ -79,7 +79,7 @@ async fn records(store: Store) {
         start: ended.start.unwrap() + Duration::from_secs(3),
         end: ended.end.unwrap() - Duration::from_secs(3),
         title: "A clip".to_owned(),
-        newer: Vec::new(),
+        newer: None,
     };
     clip::create(&shift, &store, request.clone()).await.unwrap();
     clip::create(&shift, &store, request).await.unwrap();

@@ -4,32 +4,7 @@ use millstream_media::time::{NANOS_PER_SECOND, UtcTime};
 
 /// ISO 8601 `YYYY-MM-DDThh:mm:ss[.fraction](Z|±hh:mm|±hhmm)`; `None` if it is not of that form.
 pub fn parse_iso8601(text: &str) -> Option<UtcTime> {
-    let (date, rest) = text.split_once('T')?;
-    let mut ymd = date.split('-');
-    let (year, month, day) = (digits(ymd.next()?, 4)?, digits(ymd.next()?, 2)?, digits(ymd.next()?, 2)?);
-    if ymd.next().is_some() || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    let zone_at = rest.find(['Z', '+', '-'])?;
-    let (time, zone) = rest.split_at(zone_at);
-    let mut hms = time.split(':');
-    let (hour, minute) = (digits(hms.next()?, 2)?, digits(hms.next()?, 2)?);
-    let (second, fraction) = match hms.next()?.split_once('.') {
-        Some((s, f)) => (digits(s, 2)?, nanos_of_fraction(f)?),
-        None => (digits(time.rsplit(':').next()?, 2)?, 0),
-    };
-    if hms.next().is_some() || hour > 24 || minute > 59 || second > 60 {
-        return None;
-    }
-    let offset_minutes = if zone == "Z" {
-        0
-    } else {
-        let sign = if zone.starts_with('-') { -1 } else { 1 };
-        let plain: String = zone.get(1..)?.chars().filter(|c| *c != ':').collect();
-        sign * (digits(plain.get(..2)?, 2)? * 60 + digits(plain.get(2..)?, 2)?)
-    };
-    let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3600 + (minute - offset_minutes) * 60 + second;
-    Some(UtcTime(seconds.checked_mul(NANOS_PER_SECOND)? + fraction))
+    UtcTime::from_iso8601(text)
 }
 
 /// Whether an ISO 8601 instant gives (at least) milliseconds.
@@ -119,25 +94,12 @@ pub fn resolve(base: &str, reference: &str) -> String {
     format!("{scheme}://{authority}/{}{query}", out.join("/"))
 }
 
-fn digits(text: &str, count: usize) -> Option<i64> {
-    (text.len() == count && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
-}
-
 fn nanos_of_fraction(text: &str) -> Option<i64> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
     let nine: String = text.chars().chain("000000000".chars()).take(9).collect();
     nine.parse().ok()
-}
-
-/// Days since the epoch of a date of the proleptic Gregorian calendar.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let y = if month <= 2 { year - 1 } else { year };
-    let era = y.div_euclid(400);
-    let year_of_era = y.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! It answers only callers on this machine until accounts exist ([`guard`] says how that is held), except for
 //! `/api/v1/time`, which players anywhere set their clocks by.
 
+mod assets;
 mod body;
 mod channels;
 mod guard;
@@ -19,6 +20,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use http::{HeaderValue, StatusCode, header};
+use millstream_archive::library::Library;
 use millstream_media::time::{Clock, MonoTime};
 
 pub use guard::PeerAddr;
@@ -36,6 +38,8 @@ pub const MAX_BODY_BYTES: usize = 64 * 1024;
 pub struct ApiState {
     /// The channels.
     pub registry: Arc<Registry>,
+    /// Recordings, imports and clips.
+    pub library: Library,
     /// For `/time` and the uptime.
     pub clock: Arc<dyn Clock>,
     /// When the server started.
@@ -55,6 +59,10 @@ pub fn router(state: ApiState) -> Router {
         .route("/channels/{name}/start", post(channels::start))
         .route("/channels/{name}/stop", post(channels::stop))
         .route("/channels/{name}/rotate-key", post(channels::rotate_key))
+        .route("/assets", get(assets::list))
+        .route("/assets/{id}", get(assets::show).patch(assets::update).delete(assets::delete))
+        .route("/clips", post(assets::clip))
+        .route("/storage", get(assets::storage))
         .route("/server", get(server::info))
         .route("/openapi.json", get(openapi::serve))
         .method_not_allowed_fallback(method_not_allowed)

@@ -206,6 +206,14 @@ pub(crate) fn iso8601<S: Serializer>(time: &UtcTime, s: S) -> Result<S::Ok, S::E
     s.collect_str(time)
 }
 
+/// The same, or `null`.
+pub(crate) fn iso8601_option<S: Serializer>(time: &Option<UtcTime>, s: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => s.collect_str(time),
+        None => s.serialize_none(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -54,6 +54,28 @@ impl UtcTime {
         self.0.saturating_sub(earlier.0)
     }
 
+    /// The instant that RFC 3339 text names, such as `2026-11-22T22:25:00.5Z` or `2026-11-22T23:25:00+01:00`; digits
+    /// after the ninth of a second are cut. ISO 8601's offset without a colon is taken, too. `None` for any other text.
+    pub fn from_iso8601(text: &str) -> Option<Self> {
+        let (date, rest) = text.split_once(['T', 't'])?;
+        let mut ymd = date.split('-');
+        let (year, month, day) = (digits(ymd.next()?, 4)?, digits(ymd.next()?, 2)?, digits(ymd.next()?, 2)?);
+        let days = days_from_civil(year, month, day);
+        if ymd.next().is_some() || !(1..=12).contains(&month) || civil_from_days(days) != (year, month, day) {
+            return None;
+        }
+        let (time, zone) = rest.split_at(rest.find(['Z', 'z', '+', '-'])?);
+        let (whole, fraction) = time.split_once('.').map_or((time, None), |(whole, fraction)| (whole, Some(fraction)));
+        let mut hms = whole.split(':');
+        let (hour, minute, second) = (digits(hms.next()?, 2)?, digits(hms.next()?, 2)?, digits(hms.next()?, 2)?);
+        let nanos = fraction.map_or(Some(0), nanos_of_fraction)?;
+        if hms.next().is_some() || hour > 24 || minute > 59 || second > 60 {
+            return None;
+        }
+        let seconds = days * 86_400 + hour * 3600 + (minute - offset_minutes(zone)?) * 60 + second;
+        seconds.checked_mul(NANOS_PER_SECOND)?.checked_add(nanos).map(UtcTime)
+    }
+
     /// ISO 8601 with milliseconds and `Z`, rounded to the nearest millisecond, as `EXT-X-PROGRAM-DATE-TIME` wants it
     /// (RFC 8216bis 4.4.4.6).
     pub fn to_iso8601(self) -> String {
@@ -97,6 +119,39 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+/// The day number of a date, counted from the epoch: the reverse of [`civil_from_days`].
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let month_from_march = (month + 9) % 12;
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+/// Exactly `count` decimal digits.
+fn digits(text: &str, count: usize) -> Option<i64> {
+    let plain = text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
+    if plain { text.parse().ok() } else { None }
+}
+
+/// The digits after a second's point, in nanoseconds.
+fn nanos_of_fraction(digits: &str) -> Option<i64> {
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    format!("{digits:0<9}").get(..9)?.parse().ok()
+}
+
+/// `Z`, `+hh:mm` or `+hhmm`.
+fn offset_minutes(zone: &str) -> Option<i64> {
+    if zone.eq_ignore_ascii_case("Z") {
+        return Some(0);
+    }
+    let sign = if zone.starts_with('-') { -1 } else { 1 };
+    let plain: String = zone.get(1..)?.chars().filter(|c| *c != ':').collect();
+    Some(sign * (digits(plain.get(..2)?, 2)? * 60 + digits(plain.get(2..)?, 2)?))
 }
 
 /// An instant of a clock that never steps: the time since an arbitrary start (of the process, of a test).
@@ -175,6 +230,32 @@ mod tests {
             (4_107_542_399_999, "2100-02-28T23:59:59.999Z"),
         ] {
             assert_eq!(UtcTime::from_millis(ms).to_iso8601(), text);
+        }
+    }
+
+    #[test]
+    fn instants_of_text() {
+        for (text, nanos) in [
+            ("1970-01-01T00:00:00Z", Some(0)),
+            ("2024-07-20T13:40:57.600Z", Some(1_721_482_857_600_000_000)),
+            ("2024-07-20t13:40:57.6z", Some(1_721_482_857_600_000_000)),
+            ("2024-07-20T15:40:57.6+02:00", Some(1_721_482_857_600_000_000)),
+            ("2024-07-20T08:10:57.6-0530", Some(1_721_482_857_600_000_000)),
+            ("2024-02-29T00:00:00.1234567899Z", Some(1_709_164_800_123_456_789)),
+            ("2023-02-29T00:00:00Z", None),
+            ("2024-07-20T13:40:57.600", None),
+            ("2024-07-20T13:40Z", None),
+            ("2024-07-20T13:40:57.Z", None),
+            ("2024-07-20T13:40:57+2:00", None),
+            ("2024-7-20T13:40:57Z", None),
+            ("9999-12-31T00:00:00Z", None),
+            ("now", None),
+            ("T", None),
+        ] {
+            assert_eq!(UtcTime::from_iso8601(text).map(|t| t.0), nanos, "{text}");
+        }
+        for ms in [0, 951_782_400_000, 1_795_386_300_123, 4_102_444_799_999] {
+            assert_eq!(UtcTime::from_iso8601(&UtcTime::from_millis(ms).to_iso8601()), Some(UtcTime::from_millis(ms)));
         }
     }
 

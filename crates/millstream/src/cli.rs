@@ -1,5 +1,6 @@
 //! The command line: what can be said, and the commands that talk to a running server.
 //!
+//! - [`asset`]: `millstream asset …` over HTTP.
 //! - [`channel`]: `millstream channel …` over HTTP.
 //! - [`check`]: `millstream check`.
 //! - [`client`]: the HTTP client, and how it finds the server.
@@ -8,6 +9,7 @@
 //! - [`sign`]: `millstream sign`.
 //! - [`table`]: columns for people.
 
+pub mod asset;
 pub mod channel;
 pub mod check;
 pub mod client;
@@ -22,6 +24,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use asset::{AssetArgs, run_asset};
 pub use channel::{ChannelArgs, run_channel};
 pub use check::{CheckArgs, run_check};
 pub use key::{KeyArgs, run_key};
@@ -53,6 +56,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Create, list, show, change, delete, start and stop channels of a running server
     Channel(ChannelArgs),
+    /// List, show, clip, rename and delete what a running server recorded
+    Asset(AssetArgs),
     /// Read a presentation as a player does and list what breaks the standards
     Check(CheckArgs),
     /// Sign URLs and cookies for viewers, in CloudFront's format

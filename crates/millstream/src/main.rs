@@ -32,6 +32,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Serve(arguments) => run_serve(&arguments),
         Command::Demo(arguments) => run_demo(&arguments),
         Command::Channel(arguments) => cli::run_channel(&arguments),
+        Command::Asset(arguments) => cli::run_asset(&arguments),
         Command::Sign(arguments) => cli::run_sign(&arguments),
         Command::Key(arguments) => cli::run_key(&arguments),
         Command::Check(_) | Command::Load(_) => Ok(()),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use futures::future::BoxFuture;
 use object_store::PutPayload;
 
-use crate::asset::{Asset, AssetId};
+use crate::asset::{Asset, AssetId, State};
 use crate::recorder::{File, Publication};
 use crate::store::{Store, StoreError, Version};
 use crate::{documents, layout};
@@ -15,7 +15,7 @@ pub(super) struct Published {
     pub publication: Publication,
     /// Versions of the pages that were written.
     pub pages: HashMap<i64, Version>,
-    /// The document as it is stored, if it was written.
+    /// The document as it is stored.
     pub result: Result<Option<Asset>, StoreError>,
 }
 
@@ -43,6 +43,15 @@ async fn write(
     publication: &Publication,
     pages: &mut HashMap<i64, Version>,
 ) -> Result<Option<Asset>, StoreError> {
+    // Who deletes it marks the stored document, on whatever node.
+    let stored = match documents::asset(store, asset).await {
+        Ok((stored, _)) => Some(stored),
+        Err(StoreError::NotFound { .. }) => None,
+        Err(e) => return Err(e),
+    };
+    if stored.as_ref().is_some_and(|a| a.state == State::Deleting) {
+        return Ok(stored);
+    }
     for (number, page) in &publication.pages {
         let known = pages.remove(number);
         let version = documents::save_page(store, asset, *number, page.clone(), known).await?;
@@ -53,7 +62,7 @@ async fn write(
     put_files(store, asset, &publication.files).await?;
     match &publication.asset {
         Some(document) => documents::save_recording(store, document).await.map(Some),
-        None => Ok(None),
+        None => Ok(stored),
     }
 }
 

@@ -23,7 +23,7 @@ pub struct Problem {
     status: u16,
     /// What is wrong and what to do about it.
     detail: String,
-    /// The settings that cannot be accepted, if it is about settings.
+    /// The settings or fields that cannot be accepted, if it is about some.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<SettingError>,
 }
@@ -33,6 +33,12 @@ impl Problem {
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error");
         Problem { kind: "about:blank", title, status: status.as_u16(), detail: detail.into(), errors: Vec::new() }
+    }
+
+    /// With the fields that cannot be accepted.
+    #[must_use]
+    pub(super) fn with_errors(self, errors: Vec<SettingError>) -> Self {
+        Problem { errors, ..self }
     }
 }
 

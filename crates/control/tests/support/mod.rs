@@ -9,6 +9,10 @@ use axum::Router;
 use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
+use millstream_archive::Store;
+use millstream_archive::library::Library;
+use millstream_archive::retention::Policy;
+use millstream_archive::running::Running;
 use millstream_control::api::{ApiState, PeerAddr, router};
 use millstream_control::channel::{ChannelConfig, ChannelName};
 use millstream_control::documents::Documents;
@@ -66,6 +70,8 @@ impl Answer {
 pub struct Api {
     pub router: Router,
     pub registry: Arc<Registry>,
+    pub store: Store,
+    pub running: Running,
     _folder: tempfile::TempDir,
 }
 
@@ -74,14 +80,19 @@ impl Api {
         let file = config(json!({"name": "file", "stream_key": "key-in-the-file"}));
         let folder = tempfile::tempdir().unwrap();
         let registry = open(&folder, vec![file]).await;
+        let memory = Arc::new(object_store::memory::InMemory::new());
+        let store = Store::new(memory, Default::default(), "memory://", false, Arc::new(Still));
+        let running = Running::default();
+        let library = Library::new(store.clone(), running.clone(), Policy::default());
         let state = ApiState {
             registry: registry.clone(),
+            library,
             clock: Arc::new(Still),
             started: MonoTime(Duration::from_secs(30)),
             listening: [("http".to_owned(), "127.0.0.1:8080".to_owned())].into(),
             hosts: Vec::new(),
         };
-        Api { router: Router::new().merge(router(state)), registry, _folder: folder }
+        Api { router: Router::new().merge(router(state)), registry, store, running, _folder: folder }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {

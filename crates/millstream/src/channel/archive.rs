@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use millstream_archive::asset::{Asset, AssetId, State};
 use millstream_archive::recording::Options;
+use millstream_archive::running::Running;
 use millstream_archive::spool::Spool;
 use millstream_archive::{Handle, Recording, Store, catalog, documents, retention};
 use millstream_media::time::UtcTime;
@@ -53,6 +54,11 @@ impl Archive {
     /// Where recordings are.
     pub fn store(&self) -> &Store {
         &self.inner.store
+    }
+
+    /// The recordings that run here.
+    pub fn running(&self) -> &Running {
+        &self.inner.options.running
     }
 
     /// Begins a recording of `channel` at `start` (media time), or goes on with the one that was left. It waits a

@@ -1,6 +1,6 @@
 //! `millstream channel …`: the API's channels on the command line.
 
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
 use super::client::Client;
-use super::table::columns;
+use super::table::{columns, fields, print, text_of, unless_cut};
 
 /// `millstream channel`.
 #[derive(Debug, Args)]
@@ -42,6 +42,16 @@ pub struct Target {
     /// Print the server's JSON
     #[arg(long, global = true)]
     pub json: bool,
+}
+
+impl Target {
+    /// A client of the server.
+    ///
+    /// # Errors
+    /// If it is named by something that is no server, or the configuration cannot be read.
+    pub fn client(&self) -> Result<Client> {
+        Client::find(self.server.as_deref(), self.config.as_deref(), self.data_dir.as_deref())
+    }
 }
 
 /// The actions on channels.
@@ -163,14 +173,8 @@ impl Settings {
 /// If the server cannot be reached or refuses, with the cause and the mend.
 pub fn run_channel(args: &ChannelArgs) -> Result<()> {
     let target = &args.target;
-    let client = Client::find(target.server.as_deref(), target.config.as_deref(), target.data_dir.as_deref())?;
-    match run(&client, &args.action, target.json, &mut std::io::stdout().lock()) {
-        // Whoever reads the output had enough of it (`… | head`).
-        Err(error) if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe) => {
-            Ok(())
-        }
-        result => result,
-    }
+    let client = target.client()?;
+    unless_cut(run(&client, &args.action, target.json, &mut std::io::stdout().lock()))
 }
 
 fn run(client: &Client, action: &Action, json: bool, out: &mut dyn Write) -> Result<()> {
@@ -192,7 +196,7 @@ fn run(client: &Client, action: &Action, json: bool, out: &mut dyn Write) -> Res
         }
         Action::Show { name } => {
             let answer = client.call("GET", &path(name)?, None)?;
-            let text = show(&answer);
+            let text = fields(&answer);
             (answer, text)
         }
         Action::Update { name, settings } => {
@@ -223,12 +227,7 @@ fn run(client: &Client, action: &Action, json: bool, out: &mut dyn Write) -> Res
             (answer, text)
         }
     };
-    if !json {
-        out.write_all(text.as_bytes())?;
-    } else if !answer.is_null() {
-        writeln!(out, "{answer:#}")?;
-    }
-    Ok(out.flush()?)
+    print(&answer, &text, json, out)
 }
 
 /// A name that would change the path is refused here; the rest is the server's to judge.
@@ -264,33 +263,6 @@ fn list(answer: &Value) -> String {
         rows.push(cells.map(|key| text_of(&c[key])).to_vec());
     }
     columns(&rows)
-}
-
-fn show(channel: &Value) -> String {
-    let mut rows = Vec::new();
-    flatten("", channel, &mut rows);
-    columns(&rows)
-}
-
-/// One row for each value that is there: `input.width  1280`.
-fn flatten(prefix: &str, value: &Value, rows: &mut Vec<Vec<String>>) {
-    let below = |key: &str| if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
-    match value {
-        Value::Null => {}
-        Value::Object(fields) => fields.iter().for_each(|(key, value)| flatten(&below(key), value, rows)),
-        Value::Array(items) => {
-            items.iter().enumerate().for_each(|(i, item)| flatten(&below(&i.to_string()), item, rows));
-        }
-        value => rows.push(vec![prefix.to_owned(), text_of(value)]),
-    }
-}
-
-fn text_of(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use millstream_access::StreamKey;
+use millstream_archive::library::Library;
 use millstream_control::api::{self, ApiState};
 use millstream_control::documents::Documents;
 use millstream_control::registry::Registry;
@@ -117,8 +118,11 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
 
     let (stop, stopping) = watch::channel(false);
     let (stop_http, http_stopping) = watch::channel(false);
+    let policy = archive::policy(&config);
+    let library = Library::new(archive.store().clone(), archive.running().clone(), policy);
     let state = ApiState {
         registry,
+        library,
         clock: Arc::clone(&clock),
         started: clock.mono(),
         listening: listening.clone(),
@@ -134,7 +138,7 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
     let site = front::Site { media, router, metrics: metrics.http(), clock: Arc::clone(&clock) };
     let limits = http::limits(&config, drain);
 
-    tokio::spawn(archive::keep(archive.clone(), archive::policy(&config), stopping.clone()));
+    tokio::spawn(archive::keep(archive.clone(), policy, stopping.clone()));
     let channels = tokio::spawn(runtime.run(stopping.clone()));
     let ingest = rtmp.map(|listener| {
         let mut stopping = stopping.clone();

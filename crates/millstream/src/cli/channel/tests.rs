@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser as _;
+use millstream_archive::library::Library;
 use millstream_control::api::{ApiState, PeerAddr, router};
 use millstream_control::documents::Documents;
 use millstream_control::registry::Registry;
@@ -39,8 +40,11 @@ impl Server {
         let registry = runtime.block_on(Registry::open(documents, Vec::new(), Arc::new(Still))).unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
+        let url = format!("file://{}", folder.path().display());
+        let store = millstream_archive::Store::open(&url, &Default::default(), Arc::new(Still)).unwrap();
         let state = ApiState {
             registry,
+            library: Library::new(store, Default::default(), Default::default()),
             clock: Arc::new(Still),
             started: MonoTime(Duration::ZERO),
             listening: [("rtmp".to_owned(), "127.0.0.1:1935".to_owned())].into(),
