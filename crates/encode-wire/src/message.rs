@@ -214,6 +214,62 @@ pub enum FromWorker {
     },
     /// Everything is out; the worker exits.
     Finished,
+    /// The worker was started on a file, has opened it, and waits for [`ToWorker::Start`]. The zero of media time is the
+    /// beginning of the file; units come from the file, so that nothing else is sent to it.
+    Probed(FileFacts),
+    /// The worker was started on a file that cannot be imported: cause and mend. [`FromWorker::Finished`] follows.
+    Unreadable(String),
+    /// The file was read to its end; all units made of it were said before this.
+    FileRead {
+        /// What is missing of it, for the operator: at most [`MAX_NOTES`].
+        losses: Vec<String>,
+    },
+}
+
+/// Most notes on a file.
+pub const MAX_NOTES: usize = 16;
+
+/// What a file holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileFacts {
+    /// FFmpeg's name of the container.
+    pub container: String,
+    /// Length in nanoseconds, as the file says or its last units show.
+    pub duration: Option<u64>,
+    /// The video track that is taken.
+    pub video: Option<FileVideo>,
+    /// The audio track that is taken.
+    pub audio: Option<FileAudio>,
+    /// What is left out or changed, for the operator: at most [`MAX_NOTES`].
+    pub notes: Vec<String>,
+}
+
+/// The video track of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileVideo {
+    /// FFmpeg's name of the codec.
+    pub codec: String,
+    /// Width in pixels, as shown (turned by the file's rotation).
+    pub width: u32,
+    /// Height in pixels, as shown.
+    pub height: u32,
+    /// Shape of a pixel, width over height.
+    pub pixel_aspect: (u32, u32),
+    /// Mean pictures per second as a fraction; `None` where the file does not tell.
+    pub mean_rate: Option<(u32, u32)>,
+    /// The lowest rate on whose grid all pictures seem to lie, as a fraction.
+    pub grid_rate: Option<(u32, u32)>,
+}
+
+/// The audio track of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileAudio {
+    /// FFmpeg's name of the codec.
+    pub codec: String,
+    /// Samples per second.
+    pub sample_rate: u32,
+    /// Channels.
+    pub channels: u32,
 }
 
 /// Counters since the worker's start.

@@ -9,9 +9,11 @@
 //!
 //! The shell:
 //! - [`encoder`]: a task that owns the worker process and does what the supervisor says; [`process`]: starting it.
+//! - [`file_encoder`]: a worker on a file, for imports.
 
 pub mod encoder;
 pub mod event;
+pub mod file_encoder;
 pub mod history;
 pub mod ladder;
 pub mod loss;

@@ -1,5 +1,6 @@
 //! Starting the worker: a process of its own with nothing but a socket pair.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -51,13 +52,25 @@ impl WorkerProcess {
 
 impl Launch for WorkerProcess {
     fn launch(&mut self) -> io::Result<Connection> {
+        self.launch_on(None)
+    }
+}
+
+impl WorkerProcess {
+    /// Starts one, which is to read `file` if there is one. The worker has the file as its standard output, which it
+    /// does not write: a descriptor can be handed on so without unsafe code.
+    ///
+    /// # Errors
+    /// As [`Launch::launch`].
+    pub fn launch_on(&self, file: Option<File>) -> io::Result<Connection> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let mut command = Command::new(&self.path);
         command
             .args(["--fd", "0", "--memory-mib", &self.memory_mib.to_string()])
             .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::null())
+            .args(if file.is_some() { &["--file-fd", "1"][..] } else { &[] })
+            .stdout(file.map_or_else(Stdio::null, Stdio::from))
             .stderr(Stdio::inherit())
             .current_dir("/")
             .env_clear()

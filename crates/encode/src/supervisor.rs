@@ -9,6 +9,8 @@
 
 mod output;
 
+pub(crate) use output::track_of;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 

@@ -17,7 +17,7 @@ use millstream_media::time::{NANOS_PER_SECOND, Timescale, UtcTime};
 
 use crate::conform::MAX_GAP_SECONDS;
 use crate::drift::{Drift, Step};
-use crate::libav::{AudioEncoderSetup, Decoder, Encoder, Error, Frame, MediaCodec, Resampler};
+use crate::libav::{AudioEncoderSetup, Decoder, Encoder, Error, Frame, MediaCodec, Packet, Resampler};
 use crate::link::{Outbox, Shared};
 
 /// Samples in a frame, as a length.
@@ -43,6 +43,8 @@ pub struct AudioStage {
     /// Samples still to be cut off what comes.
     cut: u64,
     encoder: Option<AudioEncoder>,
+    /// Most samples between the counter and what comes.
+    longest_gap: i64,
     /// From this position (a frame's start) on, make this.
     switch: Option<(u64, Option<AudioRendition>)>,
 }
@@ -76,6 +78,7 @@ impl AudioStage {
             start: first,
             cut: 0,
             encoder: None,
+            longest_gap: MAX_GAP_SECONDS * RATE,
             switch: None,
         };
         stage.open_encoder(rendition);
@@ -118,6 +121,27 @@ impl AudioStage {
             self.drift.decode_error();
         }
         self.take_decoded();
+    }
+
+    /// Takes the packets of a file's stream from now on; gaps may be of any length that its times have.
+    pub fn open_stream(&mut self, decoder: Decoder, longest_gap_seconds: i64) {
+        self.decoder = Some(decoder);
+        self.longest_gap = longest_gap_seconds * RATE;
+    }
+
+    /// A packet of the file's stream, its times in nanoseconds from the base on.
+    pub fn packet(&mut self, packet: &Packet) {
+        let Some(decoder) = &mut self.decoder else { return };
+        if decoder.send_packet(packet).is_err() {
+            Shared::count(&self.shared.decode_errors);
+            self.drift.decode_error();
+        }
+        self.take_decoded();
+    }
+
+    /// Gets what the decoder holds back; nothing more comes.
+    pub fn end_of_stream(&mut self) {
+        self.drain();
     }
 
     /// Lays silence down up to `until`, if the counter is not there yet.
@@ -207,7 +231,7 @@ impl AudioStage {
         if let Some(pts) = block.pts() {
             let expected = counter as i64 + resampler.delay() - self.cut as i64;
             let ahead = samples_at(UtcTime(self.base.0.saturating_add(pts))).saturating_sub(expected);
-            if ahead.abs() > MAX_GAP_SECONDS * RATE {
+            if ahead.abs() > self.longest_gap {
                 // Time stamps that jump are no hole to be filled; the server bridges real losses.
                 return Ok(());
             }

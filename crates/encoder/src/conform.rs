@@ -34,12 +34,19 @@ pub struct Conform {
     next: FrameIndex,
     /// A picture has found its slot; the next ones follow it.
     locked: bool,
+    /// Most seconds of repeats before a picture.
+    longest_gap: i64,
 }
 
 impl Conform {
     /// Begins with slot `first`.
     pub fn new(grid: SegmentGrid, first: FrameIndex) -> Self {
-        Conform { grid, next: first, locked: false }
+        Conform { grid, next: first, locked: false, longest_gap: MAX_GAP_SECONDS }
+    }
+
+    /// The same, with as many seconds of repeats before a picture: files may show one for long.
+    pub fn with_longest_gap(self, seconds: i64) -> Self {
+        Conform { longest_gap: seconds, ..self }
     }
 
     /// The slot that is due next.
@@ -67,7 +74,7 @@ impl Conform {
         let ahead = pts.nanos_since(self.next_time());
         if ahead < -bound {
             return Placement::Late;
-        } else if ahead > MAX_GAP_SECONDS * NANOS_PER_SECOND {
+        } else if ahead > self.longest_gap * NANOS_PER_SECOND {
             return Placement::TooFar;
         }
         self.locked = true;

@@ -6,6 +6,7 @@
 
 mod codec;
 mod deinterlace;
+mod demux;
 mod frame;
 mod resample;
 mod scale;
@@ -14,6 +15,7 @@ use std::ffi::CStr;
 
 pub use codec::{AudioEncoderSetup, Coded, Decoder, Encoder, MediaCodec, VideoEncoderSetup, has_encoder};
 pub use deinterlace::Deinterlacer;
+pub use demux::{Demuxer, Kind, Packet, Stream, codec_of};
 pub use frame::{Frame, Picture};
 pub use resample::Resampler;
 pub use scale::{Rect, Scaler};

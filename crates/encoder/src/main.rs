@@ -1,8 +1,9 @@
 //! The encode worker: one process for each channel. It is given access units over a socket, decodes once, scales,
-//! encodes every rendition, and hands encoded units back.
+//! encodes every rendition, and hands encoded units back. For an import it reads a file instead, from a descriptor.
 //!
 //! - [`link`]: the socket, and the signs of life.
 //! - [`pipeline`]: the main thread.
+//! - [`file`]: a file that is imported.
 //! - [`video`], [`audio`]: decoding; [`conform`], [`drift`]: onto the grid.
 //! - [`ladder`], [`rendition`]: scaling and encoding, on their own threads; [`geometry`], [`options`].
 //! - [`slate`], [`font`]: pictures made here.
@@ -17,6 +18,7 @@ mod audio;
 mod clock;
 mod conform;
 mod drift;
+mod file;
 mod font;
 mod geometry;
 mod ladder;
@@ -30,6 +32,7 @@ mod sandbox;
 mod slate;
 mod video;
 
+use std::fs::File;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -43,13 +46,14 @@ use millstream_encode_wire::message::{FromWorker, ToWorker};
 const DEFAULT_MEMORY_MIB: u64 = 4096;
 
 const USAGE: &str = "millstream-encoder is started by millstream, not by hand.\n\n\
-Usage: millstream-encoder [--fd N] [--memory-mib N]\n\n\
+Usage: millstream-encoder [--fd N] [--file-fd N] [--memory-mib N]\n\n\
   --fd N          an inherited, connected stream socket that speaks the encode protocol (default 0: standard input)\n\
+  --file-fd N     an inherited, readable file, which is encoded instead of what comes over the socket\n\
   --memory-mib N  limit of address space in MiB (default 4096)\n";
 
 fn main() -> ExitCode {
     match arguments(std::env::args().skip(1)) {
-        Ok(Some((fd, memory_mib))) => match run(fd, memory_mib) {
+        Ok(Some(given)) => match run(given) {
             Ok(never) => never,
             Err(error) => {
                 eprintln!("millstream-encoder: {error}");
@@ -67,9 +71,18 @@ fn main() -> ExitCode {
     }
 }
 
-/// The socket's number and the memory limit; `None` if help is asked for.
-fn arguments(mut given: impl Iterator<Item = String>) -> Result<Option<(i32, u64)>, String> {
-    let (mut fd, mut memory_mib) = (0, DEFAULT_MEMORY_MIB);
+/// What is given on the command line.
+struct Given {
+    /// The socket.
+    fd: i32,
+    /// The file.
+    file_fd: Option<i32>,
+    memory_mib: u64,
+}
+
+/// `None` if help is asked for.
+fn arguments(mut given: impl Iterator<Item = String>) -> Result<Option<Given>, String> {
+    let (mut fd, mut file_fd, mut memory_mib) = (0, None, DEFAULT_MEMORY_MIB);
     while let Some(argument) = given.next() {
         let mut number = || {
             let value = given.next().ok_or_else(|| format!("{argument} wants a number"))?;
@@ -77,15 +90,19 @@ fn arguments(mut given: impl Iterator<Item = String>) -> Result<Option<(i32, u64
         };
         match argument.as_str() {
             "--fd" => fd = i32::try_from(number()?).map_err(|_| "--fd is out of range".to_owned())?,
+            "--file-fd" => {
+                file_fd = Some(i32::try_from(number()?).map_err(|_| "--file-fd is out of range".to_owned())?);
+            }
             "--memory-mib" => memory_mib = number()?,
             "--help" | "-h" => return Ok(None),
             other => return Err(format!("unknown argument {other:?}")),
         }
     }
-    Ok(Some((fd, memory_mib)))
+    Ok(Some(Given { fd, file_fd, memory_mib }))
 }
 
-fn run(fd: i32, memory_mib: u64) -> std::io::Result<ExitCode> {
+fn run(given: Given) -> std::io::Result<ExitCode> {
+    let Given { fd, file_fd, memory_mib } = given;
     // SAFETY: the parent gave us this descriptor and nobody else in the process uses it.
     let socket = UnixStream::from(unsafe { OwnedFd::from_raw_fd(fd) });
     socket.peer_addr().map_err(|e| std::io::Error::new(e.kind(), format!("descriptor {fd} is no socket: {e}")))?;
@@ -95,6 +112,22 @@ fn run(fd: i32, memory_mib: u64) -> std::io::Result<ExitCode> {
     let (inbox, outbox) = link::start(socket, &shared)?;
     outbox.send(FromWorker::Hello { version: VERSION, library: libav::version() }, Bytes::new());
     missing.into_iter().for_each(|text| outbox.warn(text));
+    let mut file = None;
+    if let Some(fd) = file_fd {
+        step_back();
+        // SAFETY: as above.
+        match file::open(File::from(unsafe { OwnedFd::from_raw_fd(fd) })) {
+            Ok(opened) => {
+                outbox.send(FromWorker::Probed(opened.facts.clone()), Bytes::new());
+                file = Some(opened);
+            }
+            Err(reason) => {
+                outbox.send(FromWorker::Unreadable(reason), Bytes::new());
+                outbox.send(FromWorker::Finished, Bytes::new());
+                park();
+            }
+        }
+    }
     let beginning = loop {
         match inbox.recv() {
             Ok((ToWorker::Start { version, grid, ladder, first_frame, first_audio, resume, slate_text }, _)) => {
@@ -103,7 +136,15 @@ fn run(fd: i32, memory_mib: u64) -> std::io::Result<ExitCode> {
                     outbox.send(FromWorker::Finished, Bytes::new());
                     park();
                 }
-                break pipeline::Beginning { grid, ladder, first_frame, first_audio, resume, slate_text };
+                break pipeline::Beginning {
+                    grid,
+                    ladder,
+                    first_frame,
+                    first_audio,
+                    resume,
+                    slate_text,
+                    is_file: file.is_some(),
+                };
             }
             Ok((ToWorker::Finish, _)) | Err(_) => {
                 outbox.send(FromWorker::Finished, Bytes::new());
@@ -112,8 +153,19 @@ fn run(fd: i32, memory_mib: u64) -> std::io::Result<ExitCode> {
             Ok(_) => outbox.warn("a message before the start is ignored"),
         }
     };
-    pipeline::Pipeline::start(beginning, outbox, shared)?.run(&inbox);
+    let pipeline = pipeline::Pipeline::start(beginning, outbox, shared)?;
+    match file {
+        // The reading thread goes on as long as the inbox is there, and ends the process with the server.
+        Some(file) => pipeline.run_file(file),
+        None => pipeline.run(&inbox),
+    }
     park()
+}
+
+/// An import lets what is live go first.
+fn step_back() {
+    // SAFETY: plain numbers; a refusal changes nothing.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS as _, 0, 10) };
 }
 
 /// Waits for the writing thread, which ends the process once the last message is out.

@@ -1,5 +1,7 @@
 //! The worker's main thread: takes messages, decodes, lays pictures and samples on the grid, passes them on.
 
+mod file;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -39,6 +41,8 @@ pub struct Beginning {
     pub resume: Vec<(RenditionName, FrameIndex)>,
     /// Text on the slate.
     pub slate_text: String,
+    /// Units come from a file ([`Pipeline::run_file`]), not from the server ([`Pipeline::run`]).
+    pub is_file: bool,
 }
 
 /// The running pipeline.
@@ -60,12 +64,14 @@ pub struct Pipeline {
     slate_text: String,
     pending: Option<(u64, Vec<VideoRendition>)>,
     next_id: u64,
+    /// Units come from a file: sound that is late is waited for.
+    is_file: bool,
 }
 
 impl Pipeline {
     /// Starts the stages.
     pub fn start(beginning: Beginning, outbox: Outbox, shared: Arc<Shared>) -> std::io::Result<Pipeline> {
-        let Beginning { grid, ladder, first_frame, first_audio, resume, slate_text } = beginning;
+        let Beginning { grid, ladder, first_frame, first_audio, resume, slate_text, is_file } = beginning;
         let base = grid.frame_time(first_frame);
         Ok(Pipeline {
             grid,
@@ -81,6 +87,7 @@ impl Pipeline {
             slate_text,
             pending: None,
             next_id: 1,
+            is_file,
             outbox,
             shared,
         })
@@ -156,6 +163,9 @@ impl Pipeline {
                 }
                 Placement::TooFar => Shared::count(&self.shared.dropped),
             }
+        }
+        if self.is_file {
+            return;
         }
         let lag = match self.heard {
             Some(heard) if self.conform.next_time().since(heard) < AUDIO_GONE => AUDIO_LAG,

@@ -7,7 +7,7 @@ use millstream_encode_wire::message::{FromWorker, UnitTimes, VideoCodec};
 use millstream_media::codec::{Av1Config, AvcConfig, HevcConfig};
 use millstream_media::time::UtcTime;
 
-use crate::libav::{Decoder, Deinterlacer, Frame, MediaCodec};
+use crate::libav::{Decoder, Deinterlacer, Frame, MediaCodec, Packet};
 use crate::link::{Outbox, Shared};
 
 /// The deinterlacer is taken away after this many pictures in a row that are not interlaced.
@@ -23,6 +23,15 @@ pub struct VideoInput {
     progressive: u32,
     /// What was said last: width, height, interlaced.
     said: Option<(u32, u32, bool)>,
+    /// For pictures of a file that have no time: when the next one would come, and its length, in nanoseconds.
+    untimed: Option<(i64, i64)>,
+    turning: Option<Turning>,
+}
+
+/// Pictures are turned by so many quarters clockwise.
+struct Turning {
+    quarter_turns: u8,
+    filter: Option<Deinterlacer>,
 }
 
 /// A decoded picture and its time.
@@ -31,7 +40,35 @@ pub type Decoded = (UtcTime, Frame);
 impl VideoInput {
     /// An input whose decoder counts its time from `base`.
     pub fn new(base: UtcTime, outbox: Outbox, shared: Arc<Shared>) -> Self {
-        VideoInput { base, outbox, shared, decoder: None, deinterlacer: None, progressive: 0, said: None }
+        VideoInput {
+            base,
+            outbox,
+            shared,
+            decoder: None,
+            deinterlacer: None,
+            progressive: 0,
+            said: None,
+            untimed: None,
+            turning: None,
+        }
+    }
+
+    /// Takes the packets of a file's stream from now on. `picture_nanos` is the length of a picture without times of its
+    /// own; pictures are turned clockwise by `quarter_turns`.
+    pub fn open_stream(&mut self, decoder: Decoder, picture_nanos: i64, quarter_turns: u8) {
+        self.decoder = Some(decoder);
+        self.untimed = Some((0, picture_nanos));
+        self.turning = (quarter_turns > 0).then_some(Turning { quarter_turns, filter: None });
+    }
+
+    /// A packet of the file's stream, its times in nanoseconds from the base on.
+    pub fn packet(&mut self, packet: &Packet) -> Vec<Decoded> {
+        let Some(decoder) = &mut self.decoder else { return Vec::new() };
+        if decoder.send_packet(packet).is_err() {
+            Shared::count(&self.shared.decode_errors);
+        }
+        let pictures = self.take_decoded();
+        self.turned(pictures)
     }
 
     /// A (new) configuration. Gives the pictures that the decoder before held back.
@@ -83,7 +120,7 @@ impl VideoInput {
         let mut out = self.take_decoded();
         self.decoder = None;
         self.drain_deinterlacer(&mut out);
-        out
+        self.turned(out)
     }
 
     fn take_decoded(&mut self) -> Vec<Decoded> {
@@ -104,9 +141,18 @@ impl VideoInput {
         out
     }
 
+    /// Turns pictures that are to be turned. One that cannot be is shown as it is.
+    fn turned(&mut self, pictures: Vec<Decoded>) -> Vec<Decoded> {
+        let Some(turning) = &mut self.turning else { return pictures };
+        pictures.into_iter().map(|(time, frame)| (time, turning.turn(&frame).unwrap_or(frame))).collect()
+    }
+
     fn picture(&mut self, mut frame: Frame, out: &mut Vec<Decoded>) {
         let picture = frame.picture();
-        let Some(pts) = frame.pts() else { return };
+        let Some(pts) = frame.pts().or(self.untimed.map(|(next, _)| next)) else { return };
+        if let Some((next, length)) = &mut self.untimed {
+            *next = pts.saturating_add(*length);
+        }
         if picture.width == 0 || picture.height == 0 {
             return;
         }
@@ -168,5 +214,17 @@ impl VideoInput {
 
     fn time(&self, pts: i64) -> UtcTime {
         UtcTime(self.base.0.saturating_add(pts))
+    }
+}
+
+impl Turning {
+    fn turn(&mut self, frame: &Frame) -> Option<Frame> {
+        let picture = frame.picture();
+        if !self.filter.as_ref().is_some_and(|f| f.fits(&picture)) {
+            self.filter = Deinterlacer::turning(&picture, self.quarter_turns).ok();
+        }
+        let filter = self.filter.as_mut()?;
+        filter.send(Some(frame.share().ok()?)).ok()?;
+        filter.receive().ok()?
     }
 }

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use millstream_encode_wire::VERSION;
-use millstream_encode_wire::message::{FromWorker, VideoCodec, WorkerStats};
+use millstream_encode_wire::message::{FromWorker, Ladder, VideoCodec, WorkerStats};
 use millstream_media::codec::{AacConfig, AudioConfig, Av1Config, AvcConfig, HevcConfig, VideoConfig};
-use millstream_media::grid::{AAC_FRAME_SAMPLES, FrameIndex};
+use millstream_media::grid::{AAC_FRAME_SAMPLES, FrameIndex, SegmentGrid};
 use millstream_media::time::{MonoTime, Timescale};
 use millstream_media::track::{RenditionName, Track, TrackMedia};
 use millstream_media::unit::Sample;
@@ -39,7 +39,11 @@ impl Supervisor {
             }
             FromWorker::Stats(stats) => self.stats(stats, now),
             FromWorker::Warning(text) => self.events.push_back(EncoderEvent::Warning(text)),
-            FromWorker::Pong { .. } => {}
+            // The last three are of files.
+            FromWorker::Pong { .. }
+            | FromWorker::Probed(_)
+            | FromWorker::Unreadable(_)
+            | FromWorker::FileRead { .. } => {}
             FromWorker::Finished => {
                 if self.finish_sent {
                     self.state = State::Over;
@@ -179,34 +183,11 @@ impl Supervisor {
     }
 
     fn track(&self, name: &RenditionName, audio: bool, size: (u32, u32), record: Bytes) -> Result<Track, String> {
-        let unusable = |e: millstream_media::codec::Error| {
-            format!("rendition {name}: the encoder's configuration cannot be used: {e}")
-        };
-        if audio {
-            let spec =
-                self.ladder.audio.iter().chain(self.pending.iter().filter_map(|p| p.ladder.audio.as_ref())).last();
-            return Ok(Track {
-                name: name.clone(),
-                timescale: Timescale::AUDIO_48K,
-                bit_rate: spec.map_or(0, |s| s.bit_rate),
-                media: TrackMedia::Audio { config: AudioConfig::Aac(AacConfig::parse(record).map_err(unusable)?) },
-            });
+        let mut ladder = self.ladder.clone();
+        if let Some(newest) = self.pending.as_ref().and_then(|p| p.ladder.audio.clone()) {
+            ladder.audio = Some(newest);
         }
-        let Some(spec) = self.ladder.video.iter().find(|r| r.name == *name) else {
-            return Err(format!("rendition {name} was started unasked"));
-        };
-        let config = match spec.codec {
-            VideoCodec::H264 => VideoConfig::Avc(AvcConfig::parse(record).map_err(unusable)?),
-            VideoCodec::Hevc => VideoConfig::Hevc(HevcConfig::parse(record).map_err(unusable)?),
-            VideoCodec::Av1 => VideoConfig::Av1(Av1Config::parse(record).map_err(unusable)?),
-        };
-        let rate = self.config.grid.rate();
-        Ok(Track {
-            name: name.clone(),
-            timescale: rate.timescale(),
-            bit_rate: spec.bit_rate,
-            media: TrackMedia::Video { config, width: size.0, height: size.1, frame_rate: Some(rate) },
-        })
+        track_of(&ladder, self.config.grid, name, audio, size, record)
     }
 
     fn stats(&mut self, worker: WorkerStats, now: MonoTime) {
@@ -224,4 +205,41 @@ impl Supervisor {
             restarts: self.restarts,
         }));
     }
+}
+
+/// The track that a worker announced, by its rendition in the ladder and the encoder's configuration.
+pub(crate) fn track_of(
+    ladder: &Ladder,
+    grid: SegmentGrid,
+    name: &RenditionName,
+    audio: bool,
+    size: (u32, u32),
+    record: Bytes,
+) -> Result<Track, String> {
+    let unusable = |e: millstream_media::codec::Error| {
+        format!("rendition {name}: the encoder's configuration cannot be used: {e}")
+    };
+    if audio {
+        return Ok(Track {
+            name: name.clone(),
+            timescale: Timescale::AUDIO_48K,
+            bit_rate: ladder.audio.as_ref().map_or(0, |s| s.bit_rate),
+            media: TrackMedia::Audio { config: AudioConfig::Aac(AacConfig::parse(record).map_err(unusable)?) },
+        });
+    }
+    let Some(spec) = ladder.video.iter().find(|r| r.name == *name) else {
+        return Err(format!("rendition {name} was started unasked"));
+    };
+    let config = match spec.codec {
+        VideoCodec::H264 => VideoConfig::Avc(AvcConfig::parse(record).map_err(unusable)?),
+        VideoCodec::Hevc => VideoConfig::Hevc(HevcConfig::parse(record).map_err(unusable)?),
+        VideoCodec::Av1 => VideoConfig::Av1(Av1Config::parse(record).map_err(unusable)?),
+    };
+    let rate = grid.rate();
+    Ok(Track {
+        name: name.clone(),
+        timescale: rate.timescale(),
+        bit_rate: spec.bit_rate,
+        media: TrackMedia::Video { config, width: size.0, height: size.1, frame_rate: Some(rate) },
+    })
 }

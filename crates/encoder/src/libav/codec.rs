@@ -5,6 +5,7 @@ use std::ptr::{self, NonNull};
 
 use ffmpeg_sys as ff;
 
+use super::demux::{Demuxer, Packet};
 use super::frame::Frame;
 use super::{Error, check, no_memory};
 
@@ -107,6 +108,34 @@ impl Decoder {
             check(ff::avcodec_open2(context, found, ptr::null_mut()), doing)?;
         }
         Ok(Decoder(made))
+    }
+
+    /// Opens a decoder of a file's stream.
+    pub fn open_stream(file: &Demuxer, index: i32, threads: i32) -> Result<Decoder, Error> {
+        let doing = "opening the decoder";
+        let none = Error { doing, code: ff::AVERROR_DECODER_NOT_FOUND };
+        let parameters = file.parameters(index).ok_or_else(|| none.clone())?;
+        // SAFETY: the parameters belong to the open file; a decoder that is not there is null.
+        let found = unsafe { ff::avcodec_find_decoder((*parameters).codec_id) };
+        if found.is_null() {
+            return Err(none);
+        }
+        let mut made = Codec::new(found, doing)?;
+        // SAFETY: a fresh context, into which the parameters are copied.
+        unsafe {
+            let context = made.context.as_mut();
+            check(ff::avcodec_parameters_to_context(context, parameters), doing)?;
+            context.thread_count = threads;
+            context.pkt_timebase = ff::AVRational { num: 1, den: 1_000_000_000 };
+            check(ff::avcodec_open2(context, found, ptr::null_mut()), doing)?;
+        }
+        Ok(Decoder(made))
+    }
+
+    /// Feeds a packet of a file. The caller takes out what is ready before each call.
+    pub fn send_packet(&mut self, packet: &Packet) -> Result<(), Error> {
+        // SAFETY: a valid context; the packet is only read.
+        check(unsafe { ff::avcodec_send_packet(self.0.context.as_ptr(), packet.as_ptr()) }, "decoding").map(drop)
     }
 
     /// Feeds one access unit with its times in nanoseconds. The caller takes out what is ready before each call.

@@ -1,4 +1,5 @@
-//! Deinterlacing of the pictures that are flagged interlaced (bwdif); others pass through untouched.
+//! Filters of whole pictures: deinterlacing of those that are flagged interlaced (bwdif; others pass through untouched),
+//! and turning of those that a camera took askew.
 
 use std::ffi::CString;
 use std::ptr;
@@ -22,6 +23,19 @@ unsafe impl Send for Deinterlacer {}
 impl Deinterlacer {
     /// A deinterlacer for pictures like `picture`; time stamps are nanoseconds.
     pub fn new(picture: &Picture) -> Result<Deinterlacer, Error> {
+        Self::with(picture, &[(c"bwdif", Some("mode=send_frame:deint=interlaced"))])
+    }
+
+    /// Turns pictures clockwise by quarter turns (1 to 3) and holds none back.
+    pub fn turning(picture: &Picture, quarter_turns: u8) -> Result<Deinterlacer, Error> {
+        match quarter_turns {
+            1 => Self::with(picture, &[(c"transpose", Some("dir=clock"))]),
+            3 => Self::with(picture, &[(c"transpose", Some("dir=cclock"))]),
+            _ => Self::with(picture, &[(c"hflip", None), (c"vflip", None)]),
+        }
+    }
+
+    fn with(picture: &Picture, filters: &[(&std::ffi::CStr, Option<&str>)]) -> Result<Deinterlacer, Error> {
         let doing = "setting up the deinterlacer";
         // SAFETY: no preconditions.
         let graph = unsafe { ff::avfilter_graph_alloc() };
@@ -35,16 +49,20 @@ impl Deinterlacer {
             "video_size={}x{}:pix_fmt={}:time_base=1/1000000000:pixel_aspect={num}/{den}",
             picture.width, picture.height, picture.format
         );
-        let mut filter = ptr::null_mut();
         // SAFETY: the graph is valid and owns the filters made in it; dropping `made` frees all of them.
         unsafe {
             // One thread: the work is small, and slices would only add threads.
             (*graph).nb_threads = 1;
             create(&mut made.source, c"buffer", c"in", Some(&input), graph)?;
-            create(&mut filter, c"bwdif", c"bwdif", Some("mode=send_frame:deint=interlaced"), graph)?;
+            let mut last = made.source;
+            for (kind, arguments) in filters {
+                let mut filter = ptr::null_mut();
+                create(&mut filter, kind, kind, *arguments, graph)?;
+                check(ff::avfilter_link(last, 0, filter, 0), doing)?;
+                last = filter;
+            }
             create(&mut made.sink, c"buffersink", c"out", None, graph)?;
-            check(ff::avfilter_link(made.source, 0, filter, 0), doing)?;
-            check(ff::avfilter_link(filter, 0, made.sink, 0), doing)?;
+            check(ff::avfilter_link(last, 0, made.sink, 0), doing)?;
             check(ff::avfilter_graph_config(graph, ptr::null_mut()), doing)?;
         }
         Ok(made)

@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use millstream_encode_wire::frame;
 use millstream_encode_wire::message::{
-    AudioRendition, FromWorker, Ladder, ToWorker, VideoCodec, VideoRendition, WorkerStats,
+    AudioRendition, FileFacts, FromWorker, Ladder, ToWorker, VideoCodec, VideoRendition, WorkerStats,
 };
 use millstream_media::codec::AvcConfig;
 use millstream_media::grid::{FrameIndex, FrameRate, SegmentGrid};
@@ -37,6 +37,9 @@ pub struct Output {
     pub warnings: Vec<String>,
     pub pongs: Vec<u64>,
     pub stats: WorkerStats,
+    pub facts: Option<FileFacts>,
+    pub unreadable: Option<String>,
+    pub losses: Vec<String>,
     pub finished: bool,
 }
 
@@ -163,6 +166,9 @@ impl Output {
             FromWorker::Warning(text) => self.warnings.push(text),
             FromWorker::Pong { token } => self.pongs.push(token),
             FromWorker::Finished => self.finished = true,
+            FromWorker::Probed(facts) => self.facts = Some(facts),
+            FromWorker::Unreadable(reason) => self.unreadable = Some(reason),
+            FromWorker::FileRead { losses } => self.losses = losses,
         }
     }
 
