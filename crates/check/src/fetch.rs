@@ -12,6 +12,8 @@ use crate::hls::playlist::ByteRange;
 pub struct Response {
     /// HTTP status.
     pub status: u16,
+    /// Where redirects led, if they were followed.
+    pub landed: Option<String>,
     /// Headers, names in lower case.
     pub headers: Vec<(String, String)>,
     /// The body, its content coding taken off.

@@ -1,5 +1,7 @@
 //! What a rule says: which rule, how bad, where, and what was seen.
 
+use std::collections::BTreeSet;
+
 use millstream_media::time::UtcTime;
 use serde::Serialize;
 
@@ -19,6 +21,28 @@ pub enum Severity {
     Error,
 }
 
+impl Severity {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        }
+    }
+}
+
+/// A line of a playlist or an MPD, from 1; 0 if it is not known. All are equal: where a thing stands is not what it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Line(pub u32);
+
+impl PartialEq for Line {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Line {}
+
 /// One thing that is not as a standard says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
@@ -28,6 +52,9 @@ pub struct Finding {
     pub severity: Severity,
     /// What it is about.
     pub url: String,
+    /// The line of the playlist or MPD under `url` where it was first seen, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
     /// What was seen, in one line.
     pub message: String,
     /// How often it was seen.
@@ -37,13 +64,19 @@ pub struct Finding {
     pub first_seen: Option<String>,
 }
 
+impl Finding {
+    /// URL, and line if it is known.
+    pub fn place(&self) -> String {
+        match self.line {
+            Some(line) => format!("{} line {line}", self.url),
+            None => self.url.clone(),
+        }
+    }
+}
+
 impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let severity = match self.severity {
-            Severity::Warning => "warning",
-            Severity::Error => "error",
-        };
-        write!(f, "{severity} {}: {} ({})", self.rule, self.message, self.url)
+        write!(f, "{} {}: {} ({})", self.severity.name(), self.rule, self.message, self.place())
     }
 }
 
@@ -63,12 +96,22 @@ impl Findings {
 
     /// Against a MUST.
     pub fn error(&mut self, rule: &'static str, url: &str, message: impl Into<String>) {
-        self.add(Severity::Error, rule, url, message.into());
+        self.error_at(rule, url, Line(0), message);
+    }
+
+    /// Against a MUST, on this line.
+    pub fn error_at(&mut self, rule: &'static str, url: &str, line: Line, message: impl Into<String>) {
+        self.add(Severity::Error, rule, url, line, message.into());
     }
 
     /// Against a SHOULD.
     pub fn warn(&mut self, rule: &'static str, url: &str, message: impl Into<String>) {
-        self.add(Severity::Warning, rule, url, message.into());
+        self.warn_at(rule, url, Line(0), message);
+    }
+
+    /// Against a SHOULD, on this line.
+    pub fn warn_at(&mut self, rule: &'static str, url: &str, line: Line, message: impl Into<String>) {
+        self.add(Severity::Warning, rule, url, line, message.into());
     }
 
     /// What was found, in the order it was seen.
@@ -86,7 +129,7 @@ impl Findings {
         self.list
     }
 
-    fn add(&mut self, severity: Severity, rule: &'static str, url: &str, message: String) {
+    fn add(&mut self, severity: Severity, rule: &'static str, url: &str, line: Line, message: String) {
         if let Some(known) = self.list.iter_mut().find(|f| f.rule == rule && f.url == url && f.message == message) {
             known.times += 1;
             return;
@@ -97,7 +140,8 @@ impl Findings {
             return;
         }
         let first_seen = self.now.map(|t| t.to_iso8601());
-        self.list.push(Finding { rule, severity, url: url.to_owned(), message, times: 1, first_seen });
+        let line = Some(line.0).filter(|l| *l > 0);
+        self.list.push(Finding { rule, severity, url: url.to_owned(), line, message, times: 1, first_seen });
     }
 }
 
@@ -118,6 +162,8 @@ pub struct Report {
     pub media_bytes: u64,
     /// URLs of the media playlists that were followed.
     pub renditions: Vec<String>,
+    /// What was there but is not read by this checker, in words.
+    pub not_read: BTreeSet<String>,
 }
 
 impl Report {

@@ -12,6 +12,7 @@
 //! - [`epoch`]: numbers and starts as functions of UTC (when a presentation promises that).
 //! - [`fetch`]: the trait that brings bytes and tells the time; [`http`] is its real implementation.
 //! - [`rules`]: the rules by number.
+//! - [`text`], [`url`]: the small forms that both kinds share.
 //! - [`watch`]: follows a live presentation for a time and asks every rule.
 
 pub mod boxes;
@@ -23,6 +24,7 @@ pub mod hls;
 pub mod http;
 pub mod rules;
 pub mod text;
+pub mod url;
 pub mod watch;
 
 pub use fetch::Fetch;

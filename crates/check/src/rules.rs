@@ -123,10 +123,15 @@ pub fn page() -> String {
     format!(
         "# millstream check\n\n<!-- Made from crates/check/src/rules.rs by `cargo test -p millstream-check -- --ignored \
          write_page`. -->\n\n`millstream check URL` reads a live or recorded presentation as a player does and lists \
-         what breaks the standards. It takes HLS (`.m3u8`) and DASH (`.mpd`), by `http://` only for now. A finding is \
-         one line: level, rule, what was seen, where, how often and since when. An error is against a MUST, a warning \
-         against a SHOULD; warnings are listed with `--warnings`. The exit code is 0 if nothing was found, 1 if \
-         something was, 2 if nothing could be read.\n\nOf a list with parts it also asks questions: directives that \
+         what breaks the standards. It takes HLS (`.m3u8`) and DASH (`.mpd`), by `http://` and `https://` (the system's \
+         authorities, or `--cacert FILE`, or `--insecure`). Given an MPD it reads the MPD only; `--mpd URL` compares one \
+         with the playlists. Redirects are followed as a player does, cookies are kept and sent back, `--header` sends \
+         more to the server of the URL.\n\nFindings are listed by rule: level, rule, how often and under how many URLs, \
+         then the first one with its URL, line of the playlist or MPD, and time; `--all` lists every one, `--json` has \
+         them all. An error is against a MUST, a warning against a SHOULD; warnings are listed with `--warnings`. What \
+         is there but not read (MPEG-2 TS, packed audio, `SegmentList`, `SegmentBase`) is told as such.\n\n\
+         | Exit code | |\n| --- | --- |\n| 0 | nothing found |\n| 1 | something found |\n| 2 | nothing could be read, \
+         or the command line is wrong |\n\nOf a list with parts it also asks questions: directives that \
          must be refused, reloads that block, delta updates, the hinted part, parts against their segment. One reading \
          follows at most 64 lists, keeps at most 1000 findings and waits at most 25 s for a response.\n\n\
          ## Rules that are asked\n\n| Rule | What is asked |\n| --- | --- |\n{}\n## Not asked\n\n\

@@ -162,6 +162,8 @@ fn read(text: &str, known: &BTreeMap<u64, Item>) -> (Vec<String>, BTreeMap<u64, 
             "#EXT-X-DISCONTINUITY" | "#EXT-X-PROGRAM-DATE-TIME" | "#EXT-X-GAP" | "#EXTINF" => {
                 item.lines.push(line.to_owned());
             }
+            // A delta update has its own (STANDARDS 1.4).
+            "#EXT-X-VERSION" => {}
             _ if line.starts_with('#') => head.push(line.to_owned()),
             _ => {
                 item.lines.push(line.to_owned());
@@ -260,6 +262,10 @@ fn check(
         // 1.42, 1.8
         let before = known.entry(rendition.clone()).or_default();
         let delta = list(channel, rendition, Form::Delta);
+        // 1.4
+        let skips = delta.contains("#EXT-X-SKIP");
+        prop_assert!(text.contains("#EXT-X-VERSION:6\n"), "{}", text);
+        prop_assert!(delta.contains(if skips { "#EXT-X-VERSION:9\n" } else { "#EXT-X-VERSION:6\n" }), "{}", delta);
         let merged = read(&delta, if before.is_empty() { &items } else { before });
         prop_assert_eq!(&merged, &(head, items.clone(), tail.clone()));
         for (number, item) in before.iter().filter(|(n, i)| items.contains_key(*n) && i.lines.len() > 2) {

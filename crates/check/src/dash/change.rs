@@ -14,7 +14,7 @@ pub fn check(old: &Mpd, new: &Mpd, url: &str, findings: &mut Findings) {
         findings.error("2.5", url, "a static MPD became dynamic");
     }
     if new.dynamic && old.availability_start != new.availability_start {
-        findings.error("2.2", url, "@availabilityStartTime changed");
+        findings.error_at("2.2", url, new.tree.line, "@availabilityStartTime changed");
     }
     publish_time(old, new, url, findings);
     let ends = old.minimum_update_period.is_some() && new.minimum_update_period.is_none();
@@ -45,11 +45,11 @@ fn publish_time(old: &Mpd, new: &Mpd, url: &str, findings: &mut Findings) {
     };
     let (same_content, same_time) = (strip(old) == strip(new), old.publish == new.publish);
     if same_content && !same_time {
-        findings.error("CHECK-2b", url, "@publishTime moved though nothing else did");
+        findings.error_at("CHECK-2b", url, new.tree.line, "@publishTime moved though nothing else did");
     } else if !same_content && same_time && new.dynamic {
-        findings.error("CHECK-2b", url, "the content changed though @publishTime did not");
+        findings.error_at("CHECK-2b", url, new.tree.line, "the content changed though @publishTime did not");
     } else if new.publish < old.publish && new.publish.is_some() {
-        findings.error("CHECK-2b", url, "@publishTime went back");
+        findings.error_at("CHECK-2b", url, new.tree.line, "@publishTime went back");
     }
 }
 
@@ -76,7 +76,7 @@ fn same_period(old: &Period, new: &Period, url: &str, findings: &mut Findings) {
 fn same_template(id: &str, old: &Template, new: &Template, url: &str, findings: &mut Findings) {
     let form = |t: &Template| (t.timescale, t.media.clone(), t.initialization.clone(), t.offset);
     if form(old) != form(new) {
-        findings.error("2.7", url, format!("{id}: SegmentTemplate changed"));
+        findings.error_at("2.7", url, new.line, format!("{id}: SegmentTemplate changed"));
     }
     let (Some(before), Some(after)) = (&old.timeline, &new.timeline) else { return };
     if new.start_number < old.start_number {
@@ -95,7 +95,7 @@ fn same_template(id: &str, old: &Template, new: &Template, url: &str, findings: 
                     "{id}: segment {} was t={} d={}, now t={} d={}",
                     entry.number, entry.start, entry.duration, edited.start, edited.duration
                 );
-                findings.error("2.7", url, message);
+                findings.error_at("2.7", url, edited.line, message);
             }
             None if entry.number >= new.start_number => {
                 findings.error("2.7", url, format!("{id}: segment {} vanished from the end", entry.number));

@@ -20,14 +20,19 @@ pub fn presentation(mpd: &Mpd, url: &str, findings: &mut Findings) {
     }
     let fetched = ["http-xsdate", "http-iso", "http-ntp"];
     if !mpd.utc_timing.iter().any(|(scheme, _)| fetched.iter().any(|f| scheme.contains(f))) {
-        findings.error("2.3", url, "low latency without a UTCTiming of http-xsdate, http-iso or http-ntp");
+        findings.error_at(
+            "2.3",
+            url,
+            mpd.tree.line,
+            "low latency without a UTCTiming of http-xsdate, http-iso or http-ntp",
+        );
     }
     let latency = mpd.tree.child("ServiceDescription").and_then(|s| s.child("Latency"));
     if latency.and_then(|l| l.integer("target")).is_none() {
-        findings.error("2.18", url, "low latency without ServiceDescription/Latency@target in ms");
+        findings.error_at("2.18", url, mpd.tree.line, "low latency without ServiceDescription/Latency@target in ms");
     }
     if !mpd.tree.get("profiles").is_some_and(|p| p.split(',').any(|p| p.trim() == PROFILE)) {
-        findings.warn("2.20", url, format!("@profiles lacks {PROFILE}"));
+        findings.warn_at("2.20", url, mpd.tree.line, format!("@profiles lacks {PROFILE}"));
     }
 }
 
@@ -46,7 +51,7 @@ pub fn adaptation_set(mpd: &Mpd, set: &AdaptationSet, url: &str, findings: &mut 
         let nanos = i128::from(longest) * i128::from(NANOS_PER_SECOND) / i128::from(scale.max(1));
         if offset <= 0 || (longest > 0 && i128::from(offset) >= nanos) {
             let message = format!("{}: @availabilityTimeOffset {} fits no segment", representation.id, seconds(offset));
-            findings.error("2.15", url, message);
+            findings.error_at("2.15", url, template.line, message);
         }
     }
     let complete = element.and_then(|e| {
@@ -56,28 +61,43 @@ pub fn adaptation_set(mpd: &Mpd, set: &AdaptationSet, url: &str, findings: &mut 
         })
     });
     if complete != Some("false") {
-        findings.error("2.15", url, format!("AdaptationSet {id}: @availabilityTimeComplete is not false"));
+        findings.error_at(
+            "2.15",
+            url,
+            set.tree.line,
+            format!("AdaptationSet {id}: @availabilityTimeComplete is not false"),
+        );
     }
     let Some(element) = element else { return };
     let resync =
         element.child("Resync").is_some() || element.all("Representation").any(|r| r.child("Resync").is_some());
     if !resync {
-        findings.warn("2.15", url, format!("AdaptationSet {id} without Resync"));
+        findings.warn_at("2.15", url, set.tree.line, format!("AdaptationSet {id} without Resync"));
     }
     let reference = element
         .child("ProducerReferenceTime")
         .or_else(|| element.all("Representation").find_map(|r| r.child("ProducerReferenceTime")));
     let Some(reference) = reference else {
-        findings.error("2.19", url, format!("AdaptationSet {id} without ProducerReferenceTime"));
+        findings.error_at("2.19", url, element.line, format!("AdaptationSet {id} without ProducerReferenceTime"));
         return;
     };
     for name in ["id", "wallClockTime", "presentationTime"] {
         if reference.get(name).is_none() {
-            findings.error("2.19", url, format!("AdaptationSet {id}: ProducerReferenceTime without @{name}"));
+            findings.error_at(
+                "2.19",
+                url,
+                reference.line,
+                format!("AdaptationSet {id}: ProducerReferenceTime without @{name}"),
+            );
         }
     }
     let clock = reference.child("UTCTiming").and_then(|t| t.get("schemeIdUri"));
     if !mpd.utc_timing.iter().any(|(scheme, _)| Some(scheme.as_str()) == clock) {
-        findings.error("2.19", url, format!("AdaptationSet {id}: UTCTiming of ProducerReferenceTime is not the MPD's"));
+        findings.error_at(
+            "2.19",
+            url,
+            reference.line,
+            format!("AdaptationSet {id}: UTCTiming of ProducerReferenceTime is not the MPD's"),
+        );
     }
 }

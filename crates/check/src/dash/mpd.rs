@@ -1,10 +1,10 @@
 //! The tree to an MPD, and rules of form: 2.1, 2.2, 2.8 (presence), 2.14.
 
-use millstream_media::time::UtcTime;
+use millstream_media::time::{NANOS_PER_SECOND, UtcTime};
 
 use super::tree::{self, Element};
-use crate::finding::Findings;
-use crate::text::{parse_decimal_nanos, parse_iso8601, parse_xs_duration};
+use crate::finding::{Findings, Line};
+use crate::text::{parse_decimal_nanos, parse_iso8601, parse_xs_duration, resolve};
 
 /// Attributes that the schema knows on `MPD`, besides namespaces.
 const MPD_ATTRIBUTES: [&str; 12] = [
@@ -91,6 +91,10 @@ pub struct Representation {
     pub size: Option<(u64, u64)>,
     /// Its segments.
     pub template: Option<Template>,
+    /// How else its segments are named, if there is no template.
+    pub other_addressing: Option<&'static str>,
+    /// `BaseURL` of period, set and representation, outermost first.
+    pub bases: Vec<String>,
     /// The element, for its attributes.
     pub tree: Element,
 }
@@ -110,8 +114,12 @@ pub struct Template {
     pub offset: u64,
     /// `@availabilityTimeOffset` in nanoseconds: how much before its end a segment may be asked for.
     pub availability_offset: Option<i64>,
+    /// `@duration` in ticks, where there is no timeline.
+    pub duration: Option<u64>,
     /// The timeline spelled out, if there is one.
     pub timeline: Option<Vec<Entry>>,
+    /// Where it stands.
+    pub line: Line,
 }
 
 /// One segment of a timeline.
@@ -123,9 +131,56 @@ pub struct Entry {
     pub start: u64,
     /// Duration, in ticks.
     pub duration: u64,
+    /// Where its `S` stands.
+    pub line: Line,
+}
+
+impl Mpd {
+    /// Length of a period in nanoseconds, as far as it is said.
+    pub fn length_of(&self, index: usize) -> Option<i64> {
+        let period = self.periods.get(index)?;
+        let start = period.start.unwrap_or(0);
+        let next = self.periods.get(index + 1).and_then(|p| p.start);
+        period.duration.or_else(|| next.or(self.duration)?.checked_sub(start)).filter(|d| *d > 0)
+    }
+
+    /// Where the segments of a representation are resolved from.
+    pub fn base(&self, url: &str, representation: &Representation) -> String {
+        let own = self.tree.child("BaseURL").map(|b| b.text.as_str());
+        let all = own.into_iter().chain(representation.bases.iter().map(String::as_str));
+        all.fold(url.to_owned(), |base, reference| resolve(&base, reference))
+    }
 }
 
 impl Template {
+    fn ticks(&self, nanos: i64) -> u64 {
+        let scale = i128::from(self.timescale.unwrap_or(1).max(1));
+        u64::try_from(i128::from(nanos) * scale / i128::from(NANOS_PER_SECOND)).unwrap_or(0)
+    }
+
+    /// Whole segments of `@duration` in a span of nanoseconds.
+    pub fn segments_in(&self, nanos: i64) -> u64 {
+        self.ticks(nanos).checked_div(self.duration.unwrap_or(0)).unwrap_or(0)
+    }
+
+    /// Segments of a template that counts by `@duration`: all of a period of known `length` (nanoseconds), or those that
+    /// are whole at `now`, counted from the `start` of the period on the wall clock, at most `most` of them.
+    pub fn counted(&self, start: UtcTime, length: Option<i64>, now: UtcTime, most: u64) -> Vec<Entry> {
+        let Some(duration) = self.duration else { return Vec::new() };
+        let there = match length {
+            Some(length) => self.ticks(length).div_ceil(duration),
+            None => self.segments_in(now.nanos_since(start)),
+        };
+        (there.saturating_sub(most)..there)
+            .map(|index| Entry {
+                number: self.start_number.saturating_add(index),
+                start: index.saturating_mul(duration).saturating_add(self.offset),
+                duration,
+                line: self.line,
+            })
+            .collect()
+    }
+
     /// `@media` or `@initialization` with its identifiers put in.
     pub fn expand(pattern: &str, representation: &Representation, entry: Option<Entry>) -> String {
         let mut out = String::new();
@@ -168,7 +223,7 @@ pub fn parse(body: &[u8], url: &str, findings: &mut Findings) -> Option<Mpd> {
     form.attributes(&root);
     let kind = root.get("type").unwrap_or("static");
     if !["static", "dynamic"].contains(&kind) {
-        form.findings.error("2.1", url, format!("type is '{kind}'"));
+        form.findings.error_at("2.1", url, root.line, format!("type is '{kind}'"));
     }
     Some(Mpd {
         dynamic: kind == "dynamic",
@@ -199,16 +254,16 @@ impl Form<'_> {
     fn attributes(&mut self, root: &Element) {
         for required in ["profiles", "minBufferTime"] {
             if root.get(required).is_none() {
-                self.findings.error("2.1", self.url, format!("MPD without @{required}"));
+                self.findings.error_at("2.1", self.url, root.line, format!("MPD without @{required}"));
             }
         }
         for (name, _) in &root.attributes {
             if !MPD_ATTRIBUTES.contains(&name.as_str()) && !name.contains(':') && name != "xmlns" {
-                self.findings.error("2.1", self.url, format!("the schema knows no MPD@{name}"));
+                self.findings.error_at("2.1", self.url, root.line, format!("the schema knows no MPD@{name}"));
             }
         }
         if root.get("xmlns") != Some("urn:mpeg:dash:schema:mpd:2011") {
-            self.findings.error("2.1", self.url, "the namespace is not urn:mpeg:dash:schema:mpd:2011");
+            self.findings.error_at("2.1", self.url, root.line, "the namespace is not urn:mpeg:dash:schema:mpd:2011");
         }
         self.duration(root, "minBufferTime");
     }
@@ -217,7 +272,12 @@ impl Form<'_> {
         let text = element.get(name)?;
         let at = parse_iso8601(text);
         if at.is_none() {
-            self.findings.error("2.2", self.url, format!("@{name} '{text}' is no instant with a zone"));
+            self.findings.error_at(
+                "2.2",
+                self.url,
+                element.line,
+                format!("@{name} '{text}' is no instant with a zone"),
+            );
         }
         at
     }
@@ -227,11 +287,16 @@ impl Form<'_> {
         match parse_xs_duration(text) {
             Ok(nanos) => Some(nanos),
             Err(true) => {
-                self.findings.error("2.14", self.url, format!("@{name} '{text}' counts years or months"));
+                self.findings.error_at(
+                    "2.14",
+                    self.url,
+                    element.line,
+                    format!("@{name} '{text}' counts years or months"),
+                );
                 None
             }
             Err(false) => {
-                self.findings.error("2.1", self.url, format!("@{name} '{text}' is no duration"));
+                self.findings.error_at("2.1", self.url, element.line, format!("@{name} '{text}' is no duration"));
                 None
             }
         }
@@ -267,6 +332,10 @@ impl Form<'_> {
             mime_type: inherited("mimeType"),
             size: number("width").zip(number("height")),
             template: self.template(levels),
+            other_addressing: ["SegmentList", "SegmentBase", "BaseURL"]
+                .into_iter()
+                .find(|name| levels.iter().any(|l| l.child(name).is_some())),
+            bases: levels.iter().rev().filter_map(|l| l.child("BaseURL")).map(|b| b.text.clone()).collect(),
             tree: element.clone(),
         }
     }
@@ -287,6 +356,8 @@ impl Form<'_> {
             start_number,
             offset: number("presentationTimeOffset").unwrap_or(0),
             availability_offset: get("availabilityTimeOffset").and_then(|t| parse_decimal_nanos(&t)),
+            duration: number("duration").filter(|d| *d > 0),
+            line: found.first().map_or(Line(0), |t| t.line),
             timeline: timeline.map(|t| self.timeline(t, start_number)),
         })
     }
@@ -296,22 +367,27 @@ impl Form<'_> {
         for s in timeline.all("S") {
             let end = out.last().map(|e| e.start.saturating_add(e.duration));
             let Some(duration) = s.integer("d").filter(|d| *d > 0) else {
-                self.findings.error("2.9", self.url, "an S without @d");
+                self.findings.error_at("2.9", self.url, s.line, "an S without @d");
                 continue;
             };
             let Some(mut start) = s.integer("t").or(end).or(Some(0)) else { continue };
             let repeats: i64 = s.get("r").and_then(|r| r.parse().ok()).unwrap_or(0);
             let Ok(repeats) = u64::try_from(repeats) else {
-                self.findings.warn("2.9", self.url, "an open @r (-1) is not followed by this checker");
+                self.findings.warn_at("2.9", self.url, s.line, "an open @r (-1) is not followed by this checker");
                 continue;
             };
             if repeats.saturating_add(out.len() as u64) > MAX_SEGMENTS {
-                self.findings.error("2.9", self.url, format!("a timeline of more than {MAX_SEGMENTS} segments"));
+                self.findings.error_at(
+                    "2.9",
+                    self.url,
+                    s.line,
+                    format!("a timeline of more than {MAX_SEGMENTS} segments"),
+                );
                 break;
             }
             for _ in 0..=repeats {
                 let number = start_number.saturating_add(out.len() as u64);
-                out.push(Entry { number, start, duration });
+                out.push(Entry { number, start, duration, line: s.line });
                 start = start.saturating_add(duration);
             }
         }

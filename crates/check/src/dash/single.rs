@@ -22,19 +22,19 @@ pub fn check(mpd: &Mpd, now: UtcTime, url: &str, findings: &mut Findings) {
     if mpd.dynamic {
         dynamic(mpd, url, findings);
     } else if mpd.minimum_update_period.is_some() {
-        findings.error("2.5", url, "a static MPD with @minimumUpdatePeriod");
+        findings.error_at("2.5", url, mpd.tree.line, "a static MPD with @minimumUpdatePeriod");
     }
     low_latency::presentation(mpd, url, findings);
     if mpd.periods.is_empty() {
-        findings.error("2.1", url, "no Period");
+        findings.error_at("2.1", url, mpd.tree.line, "no Period");
     }
     let mut ids = BTreeSet::new();
     for period in &mpd.periods {
         for set in &period.sets {
             match &set.id {
-                None => findings.error("2.6", url, "an AdaptationSet without @id"),
+                None => findings.error_at("2.6", url, set.tree.line, "an AdaptationSet without @id"),
                 Some(id) if !ids.insert((period.id.clone(), id.clone())) => {
-                    findings.error("2.6", url, format!("AdaptationSet@id {id} is there twice"));
+                    findings.error_at("2.6", url, set.tree.line, format!("AdaptationSet@id {id} is there twice"));
                 }
                 Some(_) => {}
             }
@@ -52,11 +52,11 @@ fn dynamic(mpd: &Mpd, url: &str, findings: &mut Findings) {
         [("availabilityStartTime", mpd.availability_start.is_none()), ("publishTime", mpd.publish.is_none())]
     {
         if missing {
-            findings.error("2.2", url, format!("a dynamic MPD without @{name}"));
+            findings.error_at("2.2", url, mpd.tree.line, format!("a dynamic MPD without @{name}"));
         }
     }
     if mpd.utc_timing.is_empty() {
-        findings.error("2.3", url, "a dynamic MPD without UTCTiming");
+        findings.error_at("2.3", url, mpd.tree.line, "a dynamic MPD without UTCTiming");
     }
     for (scheme, _) in &mpd.utc_timing {
         if !CLOCK_SCHEMES.contains(&scheme.as_str()) {
@@ -74,7 +74,12 @@ fn dynamic(mpd: &Mpd, url: &str, findings: &mut Findings) {
         && delay >= depth
     {
         let (delay, depth) = (seconds(delay), seconds(depth));
-        findings.error("2.12", url, format!("@suggestedPresentationDelay {delay} leaves nothing of {depth}"));
+        findings.error_at(
+            "2.12",
+            url,
+            mpd.tree.line,
+            format!("@suggestedPresentationDelay {delay} leaves nothing of {depth}"),
+        );
     }
 }
 
@@ -82,7 +87,7 @@ fn adaptation_set(set: &AdaptationSet, url: &str, findings: &mut Findings) {
     let id = set.id.as_deref().unwrap_or("?");
     let aligned = ["segmentAlignment", "subsegmentAlignment"];
     if !aligned.iter().any(|a| set.tree.get(a).is_some_and(|v| v != "false")) {
-        findings.error("2.21", url, format!("AdaptationSet {id} without @segmentAlignment"));
+        findings.error_at("2.21", url, set.tree.line, format!("AdaptationSet {id} without @segmentAlignment"));
     }
     let modes: BTreeSet<_> = set
         .representations
@@ -90,28 +95,42 @@ fn adaptation_set(set: &AdaptationSet, url: &str, findings: &mut Findings) {
         .map(|r| r.template.as_ref().map(|t| (t.timeline.is_some(), t.media.as_ref().map(|m| m.contains("$Time")))))
         .collect();
     if modes.len() > 1 {
-        findings.error("2.8", url, format!("AdaptationSet {id} mixes addressing modes"));
+        findings.error_at("2.8", url, set.tree.line, format!("AdaptationSet {id} mixes addressing modes"));
     }
     for representation in &set.representations {
         let name = format!("Representation {}", representation.id);
         if representation.id.is_empty() || representation.bandwidth.is_none() {
-            findings.error("2.1", url, format!("{name} without @id or @bandwidth"));
+            findings.error_at("2.1", url, representation.tree.line, format!("{name} without @id or @bandwidth"));
         }
         match representation.mime_type.as_deref() {
             Some(m) if m.ends_with("/mp4") => {}
-            other => findings.error("2.21", url, format!("{name} has @mimeType {}", other.unwrap_or("missing"))),
+            other => findings.error_at(
+                "2.21",
+                url,
+                representation.tree.line,
+                format!("{name} has @mimeType {}", other.unwrap_or("missing")),
+            ),
         }
         if representation.codecs.is_none() {
-            findings.error("2.21", url, format!("{name} without @codecs"));
+            findings.error_at("2.21", url, representation.tree.line, format!("{name} without @codecs"));
         }
         for name in ["availabilityTimeOffset", "availabilityTimeComplete"] {
             let own = representation.tree.child("SegmentTemplate").and_then(|t| t.get(name));
             if own.or(representation.tree.get(name)).is_some() {
-                findings.error("2.11", url, format!("@{name} on Representation {}", representation.id));
+                findings.error_at(
+                    "2.11",
+                    url,
+                    representation.tree.line,
+                    format!("@{name} on Representation {}", representation.id),
+                );
             }
         }
         match &representation.template {
-            None => findings.error("2.8", url, format!("{name} without SegmentTemplate")),
+            None if representation.other_addressing.is_some() => {}
+            None => {
+                let message = format!("{name} without SegmentTemplate, SegmentList, SegmentBase or BaseURL");
+                findings.error_at("2.8", url, representation.tree.line, message);
+            }
             Some(template) => addressing(template, &name, url, findings),
         }
     }
@@ -119,15 +138,19 @@ fn adaptation_set(set: &AdaptationSet, url: &str, findings: &mut Findings) {
 
 fn addressing(template: &Template, name: &str, url: &str, findings: &mut Findings) {
     if template.timescale.is_none_or(|t| t == 0) {
-        findings.error("2.8", url, format!("{name}: SegmentTemplate without @timescale"));
+        findings.error_at("2.8", url, template.line, format!("{name}: SegmentTemplate without @timescale"));
     }
     if template.initialization.is_none() {
-        findings.error("2.8", url, format!("{name}: SegmentTemplate without @initialization"));
+        findings.error_at("2.8", url, template.line, format!("{name}: SegmentTemplate without @initialization"));
     }
     let media = template.media.as_deref().unwrap_or_default();
     match (media.contains("$Number"), media.contains("$Time")) {
-        (true, true) => findings.error("2.8", url, format!("{name}: both $Number$ and $Time$ in @media")),
-        (false, false) => findings.error("2.8", url, format!("{name}: neither $Number$ nor $Time$ in @media")),
+        (true, true) => {
+            findings.error_at("2.8", url, template.line, format!("{name}: both $Number$ and $Time$ in @media"))
+        }
+        (false, false) => {
+            findings.error_at("2.8", url, template.line, format!("{name}: neither $Number$ nor $Time$ in @media"))
+        }
         _ => {}
     }
 }
@@ -151,7 +174,12 @@ fn segments(
         if b.start != end {
             let what = if b.start > end { "gap" } else { "overlap" };
             let ticks = b.start.abs_diff(end);
-            findings.error("2.10", url, format!("{id}: a {what} of {ticks} ticks before segment {}", b.number));
+            findings.error_at(
+                "2.10",
+                url,
+                b.line,
+                format!("{id}: a {what} of {ticks} ticks before segment {}", b.number),
+            );
         }
     }
     let scale = i128::from(template.timescale.unwrap_or(1).max(1));
@@ -162,9 +190,10 @@ fn segments(
     if let Some(limit) = mpd.max_segment_duration {
         for entry in timeline.iter().filter(|e| nanos(e.duration.saturating_add(template.offset)) > limit) {
             let length = seconds(nanos(entry.duration.saturating_add(template.offset)));
-            findings.error(
+            findings.error_at(
                 "2.1",
                 url,
+                entry.line,
                 format!("{id}: segment {} lasts {length}, over @maxSegmentDuration", entry.number),
             );
         }
@@ -180,14 +209,14 @@ fn segments(
         let age = now.nanos_since(end);
         if age > depth.saturating_add(slack) {
             let message = format!("{id}: segment {} ended {} ago, outside of the window", first.number, seconds(age));
-            findings.error("2.7", url, message);
+            findings.error_at("2.7", url, first.line, message);
         }
     }
     if let Some(last) = timeline.last() {
         let ahead = wall(last.start.saturating_add(last.duration)).nanos_since(now);
         if ahead > NANOS_PER_SECOND.saturating_add(template.availability_offset.unwrap_or(0)) {
             let message = format!("{id}: segment {} ends {} from now, yet it is listed", last.number, seconds(ahead));
-            findings.error("2.11", url, message);
+            findings.error_at("2.11", url, last.line, message);
         }
     }
 }
@@ -203,21 +232,21 @@ fn written_form(representation: &Representation, mpd: &Mpd, url: &str, findings:
     let template = representation.tree.child("SegmentTemplate").or_else(|| set_template?.child("SegmentTemplate"));
     let Some(template) = template else { return };
     if template.get("eptDelta").is_some() {
-        findings.error("2.7", url, format!("{id}: @eptDelta with a timeline"));
+        findings.error_at("2.7", url, template.line, format!("{id}: @eptDelta with a timeline"));
     }
     let Some(timeline) = template.child("SegmentTimeline") else { return };
     let entries: Vec<_> = timeline.all("S").collect();
     if entries.iter().any(|s| s.get("n").is_some()) {
-        findings.error("2.7", url, format!("{id}: S@n"));
+        findings.error_at("2.7", url, template.line, format!("{id}: S@n"));
     }
     if entries.first().is_some_and(|s| s.get("t").is_none()) {
-        findings.error("2.9", url, format!("{id}: the first S has no @t"));
+        findings.error_at("2.9", url, template.line, format!("{id}: the first S has no @t"));
     }
     let unmerged = entries.windows(2).any(|p| match p {
         [a, b] => a.get("d") == b.get("d") && b.get("t").is_none(),
         _ => false,
     });
     if unmerged {
-        findings.warn("2.9", url, format!("{id}: equal neighbours are not merged with @r"));
+        findings.warn_at("2.9", url, template.line, format!("{id}: equal neighbours are not merged with @r"));
     }
 }

@@ -4,6 +4,8 @@ use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
 
+use crate::finding::Line;
+
 /// Deepest nesting accepted.
 const MAX_DEPTH: usize = 64;
 
@@ -18,6 +20,8 @@ pub struct Element {
     pub children: Vec<Element>,
     /// Its text.
     pub text: String,
+    /// Where it begins.
+    pub line: Line,
 }
 
 impl Element {
@@ -50,16 +54,22 @@ pub fn parse(body: &[u8]) -> Result<Element, String> {
     let text = std::str::from_utf8(body).map_err(|_| "not UTF-8".to_owned())?;
     let mut reader = Reader::from_str(text);
     let mut open: Vec<Element> = Vec::new();
+    let (mut line, mut counted) = (1_u32, 0_usize);
     loop {
+        // Where the next event begins.
+        let at = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
+        let passed = text.as_bytes().get(counted..at).unwrap_or_default();
+        line = line.saturating_add(u32::try_from(passed.iter().filter(|b| **b == b'\n').count()).unwrap_or(0));
+        counted = counted.max(at);
         match reader.read_event().map_err(|e| format!("{e} at byte {}", reader.buffer_position()))? {
             Event::Start(start) => {
                 if open.len() >= MAX_DEPTH {
                     return Err(format!("nested deeper than {MAX_DEPTH}"));
                 }
-                open.push(element(&start)?);
+                open.push(element(&start, line)?);
             }
             Event::Empty(start) => {
-                let leaf = element(&start)?;
+                let leaf = element(&start, line)?;
                 match open.last_mut() {
                     Some(parent) => parent.children.push(leaf),
                     None => return Ok(leaf),
@@ -83,8 +93,8 @@ pub fn parse(body: &[u8]) -> Result<Element, String> {
     }
 }
 
-fn element(start: &BytesStart<'_>) -> Result<Element, String> {
-    let mut out = Element { name: start.local_name().as_ref().to_owned(), ..Element::default() };
+fn element(start: &BytesStart<'_>, line: u32) -> Result<Element, String> {
+    let mut out = Element { name: start.local_name().as_ref().to_owned(), line: Line(line), ..Element::default() };
     for attribute in start.attributes() {
         let attribute = attribute.map_err(|e| e.to_string())?;
         let value = attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|e| e.to_string())?;

@@ -1,5 +1,7 @@
 //! Attribute lists (RFC 8216bis 4.2): `NAME=VALUE,…`, read strictly.
 
+use crate::finding::Line;
+
 /// The value of an attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value {
@@ -11,7 +13,11 @@ pub struct Value {
 
 /// An attribute list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Attributes(Vec<(String, Value)>);
+pub struct Attributes {
+    list: Vec<(String, Value)>,
+    /// Where it stands.
+    pub line: Line,
+}
 
 impl Attributes {
     /// Reads a list.
@@ -42,7 +48,7 @@ impl Attributes {
             };
             out.push((name.to_owned(), value));
             if next.is_empty() {
-                return Ok(Attributes(out));
+                return Ok(Attributes { list: out, line: Line(0) });
             }
             rest = next.strip_prefix(',').ok_or_else(|| format!("'{next}' follows {name} without a comma"))?;
         }
@@ -55,7 +61,7 @@ impl Attributes {
 
     /// The attribute's value.
     pub fn value(&self, name: &str) -> Option<&Value> {
-        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v)
+        self.list.iter().find(|(n, _)| n == name).map(|(_, v)| v)
     }
 
     /// A decimal integer.
@@ -65,7 +71,7 @@ impl Attributes {
 
     /// Names and values in order of names, to compare lists whose order does not matter.
     pub fn sorted(&self) -> Vec<(&str, &str)> {
-        let mut all: Vec<_> = self.0.iter().map(|(n, v)| (n.as_str(), v.text.as_str())).collect();
+        let mut all: Vec<_> = self.list.iter().map(|(n, v)| (n.as_str(), v.text.as_str())).collect();
         all.sort_unstable();
         all
     }

@@ -23,7 +23,12 @@ pub fn check(old: &Media, new: &Media, url: &str, findings: &mut Findings) {
     header(old, new, url, findings);
     let (before, after) = (old.first_number(), new.first_number());
     if after < before {
-        findings.error("1.9", url, format!("EXT-X-MEDIA-SEQUENCE fell from {before} to {after}"));
+        findings.error_at(
+            "1.9",
+            url,
+            new.line_of("EXT-X-MEDIA-SEQUENCE"),
+            format!("EXT-X-MEDIA-SEQUENCE fell from {before} to {after}"),
+        );
         return;
     }
     let removed = after - before;
@@ -63,7 +68,12 @@ pub fn late(media: &Media, last_new: UtcTime, now: UtcTime, slack: Duration, url
 fn header(old: &Media, new: &Media, url: &str, findings: &mut Findings) {
     if old.target_duration != new.target_duration {
         let (a, b) = (old.target_duration.unwrap_or(0), new.target_duration.unwrap_or(0));
-        findings.error("1.7", url, format!("EXT-X-TARGETDURATION changed from {a} to {b}"));
+        findings.error_at(
+            "1.7",
+            url,
+            new.line_of("EXT-X-TARGETDURATION"),
+            format!("EXT-X-TARGETDURATION changed from {a} to {b}"),
+        );
     }
     let changed = [
         ("EXT-X-VERSION", old.version != new.version),
@@ -77,7 +87,7 @@ fn header(old: &Media, new: &Media, url: &str, findings: &mut Findings) {
         ),
     ];
     for (tag, _) in changed.iter().filter(|(_, c)| *c) {
-        findings.error("1.8", url, format!("{tag} changed"));
+        findings.error_at("1.8", url, new.line_of(tag), format!("{tag} changed"));
     }
 }
 
@@ -99,12 +109,12 @@ fn common_segments(old: &Media, new: &Media, url: &str, findings: &mut Findings)
             ("EXT-X-PROGRAM-DATE-TIME", a.date_time.zip(b.date_time).is_some_and(|(x, y)| x != y)),
         ];
         for (what, _) in changed.iter().filter(|(_, c)| *c) {
-            findings.error("1.8", url, format!("{what} of segment {} changed", b.number));
+            findings.error_at("1.8", url, b.line, format!("{what} of segment {} changed", b.number));
         }
         if a.discontinuity_number != b.discontinuity_number {
             let (x, y) = (a.discontinuity_number, b.discontinuity_number);
             let message = format!("segment {}'s discontinuity sequence number changed from {x} to {y}", b.number);
-            findings.error("1.16", url, message);
+            findings.error_at("1.16", url, b.line, message);
         }
     }
 }

@@ -14,10 +14,15 @@ pub fn check(media: &Media, url: &str, findings: &mut Findings) {
     for report in &media.reports {
         let lacks_part = !media.parts.is_empty() && report.integer("LAST-PART").is_none();
         if report.get("URI").is_none() || report.integer("LAST-MSN").is_none() || lacks_part {
-            findings.error("1.46", url, "EXT-X-RENDITION-REPORT without URI, LAST-MSN or LAST-PART");
+            findings.error_at("1.46", url, report.line, "EXT-X-RENDITION-REPORT without URI, LAST-MSN or LAST-PART");
         }
         if report.get("URI").is_some_and(|u| u.contains("://")) {
-            findings.error("1.46", url, "the URI of EXT-X-RENDITION-REPORT is not relative to this playlist");
+            findings.error_at(
+                "1.46",
+                url,
+                report.line,
+                "the URI of EXT-X-RENDITION-REPORT is not relative to this playlist",
+            );
         }
     }
 }
@@ -30,10 +35,16 @@ fn target_nanos(media: &Media) -> i64 {
 fn server_control(media: &Media, url: &str, findings: &mut Findings) {
     let get = |name: &str| media.server_control.as_ref().and_then(|a| a.get(name)).map(parse_decimal_nanos);
     let target = target_nanos(media);
+    let at = media.line_of("EXT-X-SERVER-CONTROL");
     let mut at_least = |name: &str, limit: i64, what: &str| match get(name) {
-        Some(None) => findings.error("1.35", url, format!("{name} is no number")),
+        Some(None) => findings.error_at("1.35", url, at, format!("{name} is no number")),
         Some(Some(v)) if v < limit => {
-            findings.error("1.35", url, format!("{name} is {}, less than {what}, {}", seconds(v), seconds(limit)));
+            findings.error_at(
+                "1.35",
+                url,
+                at,
+                format!("{name} is {}, less than {what}, {}", seconds(v), seconds(limit)),
+            );
         }
         _ => {}
     };
@@ -42,9 +53,14 @@ fn server_control(media: &Media, url: &str, findings: &mut Findings) {
     let Some(part) = media.part_target else { return };
     at_least("PART-HOLD-BACK", part.saturating_mul(2), "two part targets");
     match get("PART-HOLD-BACK") {
-        None => findings.error("1.35", url, "EXT-X-PART-INF without PART-HOLD-BACK in EXT-X-SERVER-CONTROL"),
+        None => findings.error_at("1.35", url, at, "EXT-X-PART-INF without PART-HOLD-BACK in EXT-X-SERVER-CONTROL"),
         Some(Some(v)) if v >= part.saturating_mul(2) && v < part.saturating_mul(3) => {
-            findings.warn("1.35", url, format!("PART-HOLD-BACK is {}, less than three part targets", seconds(v)));
+            findings.warn_at(
+                "1.35",
+                url,
+                at,
+                format!("PART-HOLD-BACK is {}, less than three part targets", seconds(v)),
+            );
         }
         Some(_) => {}
     }
@@ -54,7 +70,12 @@ fn server_control(media: &Media, url: &str, findings: &mut Findings) {
 fn parts(media: &Media, url: &str, findings: &mut Findings) {
     let Some(target) = media.part_target else {
         if !media.parts.is_empty() {
-            findings.error("1.36", url, "EXT-X-PART without EXT-X-PART-INF:PART-TARGET");
+            findings.error_at(
+                "1.36",
+                url,
+                media.line_of("EXT-X-PART"),
+                "EXT-X-PART without EXT-X-PART-INF:PART-TARGET",
+            );
         }
         return;
     };
@@ -68,13 +89,13 @@ fn parts(media: &Media, url: &str, findings: &mut Findings) {
         if part.duration > target {
             let message =
                 format!("{} lasts {}, the part target is {}", name(), seconds(part.duration), seconds(target));
-            findings.error("1.37", url, message);
+            findings.error_at("1.37", url, part.line, message);
         }
         let short_is_fine = part.independent || part.gap || last_of_segment || next.is_some_and(|n| n.gap);
         // The newest part of a segment that is not whole yet may turn out to be its last one.
         if part.duration < least && !short_is_fine && next.is_some() {
             let message = format!("{} lasts {}, less than 85 % of {}", name(), seconds(part.duration), seconds(target));
-            findings.error("1.37", url, message);
+            findings.error_at("1.37", url, part.line, message);
         }
     }
     for segment in &media.segments {
@@ -84,7 +105,12 @@ fn parts(media: &Media, url: &str, findings: &mut Findings) {
             && listed.saturating_sub(segment.duration).saturating_abs() > tolerance
         {
             let (a, b) = (seconds(listed), seconds(segment.duration));
-            findings.error("1.38", url, format!("the parts of segment {} last {a}, EXTINF is {b}", segment.number));
+            findings.error_at(
+                "1.38",
+                url,
+                segment.line,
+                format!("the parts of segment {} last {a}, EXTINF is {b}", segment.number),
+            );
         }
     }
     let limit = target_nanos(media).saturating_mul(3);
@@ -93,7 +119,7 @@ fn parts(media: &Media, url: &str, findings: &mut Findings) {
     for segment in media.segments.iter().rev() {
         if behind > limit && media.parts_of(segment.number).next().is_some() {
             let message = format!("parts of segment {} are {} from the end", segment.number, seconds(behind));
-            findings.warn("1.39", url, message);
+            findings.warn_at("1.39", url, segment.line, message);
             break;
         }
         behind = behind.saturating_add(segment.duration);
@@ -104,7 +130,12 @@ fn parts(media: &Media, url: &str, findings: &mut Findings) {
 fn hints(media: &Media, url: &str, findings: &mut Findings) {
     if media.ended {
         if !media.hints.is_empty() {
-            findings.error("1.43", url, "EXT-X-PRELOAD-HINT in a list with EXT-X-ENDLIST");
+            findings.error_at(
+                "1.43",
+                url,
+                media.line_of("EXT-X-PRELOAD-HINT"),
+                "EXT-X-PRELOAD-HINT in a list with EXT-X-ENDLIST",
+            );
         }
         return;
     }
@@ -114,12 +145,17 @@ fn hints(media: &Media, url: &str, findings: &mut Findings) {
     }
     for kind in ["PART", "MAP"] {
         if of(kind) > 1 {
-            findings.warn("1.43", url, format!("{} hints of type {kind}", of(kind)));
+            findings.warn_at(
+                "1.43",
+                url,
+                media.line_of("EXT-X-PRELOAD-HINT"),
+                format!("{} hints of type {kind}", of(kind)),
+            );
         }
     }
     for hint in &media.hints {
         if hint.get("URI").is_none() || !matches!(hint.get("TYPE"), Some("PART" | "MAP")) {
-            findings.error("1.43", url, "EXT-X-PRELOAD-HINT without URI or TYPE");
+            findings.error_at("1.43", url, hint.line, "EXT-X-PRELOAD-HINT without URI or TYPE");
         }
     }
 }
@@ -130,7 +166,7 @@ pub fn change(old: &Media, new: &Media, url: &str, findings: &mut Findings) {
         if let Some(now) = new.parts.iter().find(|p| (p.segment, p.index) == (part.segment, part.index))
             && now != part
         {
-            findings.error("1.8", url, format!("part {} of segment {} changed", part.index, part.segment));
+            findings.error_at("1.8", url, now.line, format!("part {} of segment {} changed", part.index, part.segment));
         }
     }
     let pending = old.parts_of(old.next_number()).count() as u64;
@@ -147,7 +183,7 @@ pub fn change(old: &Media, new: &Media, url: &str, findings: &mut Findings) {
     {
         let message =
             format!("the hint was '{hinted}', part {} of segment {} is '{}'", came.index, came.segment, came.uri);
-        findings.error("1.43", url, message);
+        findings.error_at("1.43", url, came.line, message);
     }
     // What is still within three target durations of the end keeps its parts.
     let Some(first) = new.parts.first().map(|p| p.segment) else {
@@ -176,7 +212,12 @@ pub fn reports(media: &Media, url: &str, others: &[String], findings: &mut Findi
         let Some(said) = report.integer("LAST-MSN") else { continue };
         let own = media.parts.last().map_or(media.next_number(), |p| p.segment);
         if said.abs_diff(own) > 2 {
-            findings.error("1.46", url, format!("it reports LAST-MSN={said} of {other}, this list is at {own}"));
+            findings.error_at(
+                "1.46",
+                url,
+                report.line,
+                format!("it reports LAST-MSN={said} of {other}, this list is at {own}"),
+            );
         }
     }
 }
@@ -192,15 +233,21 @@ pub fn delta(full: &Media, delta: &Media, url: &str, findings: &mut Findings) {
     }
     let first = delta.first_number().saturating_add(skipped);
     if skipped == 0 || full.last_number().is_some_and(|n| first > n) {
-        findings.error("1.42", url, format!("SKIPPED-SEGMENTS={skipped} does not fit the list"));
+        findings.error_at(
+            "1.42",
+            url,
+            delta.line_of("EXT-X-SKIP"),
+            format!("SKIPPED-SEGMENTS={skipped} does not fit the list"),
+        );
         return;
     }
     for segment in &delta.segments {
         let Some(same) = full.segments.iter().find(|s| s.number == segment.number) else { continue };
         if same.uri != segment.uri || same.duration_text != segment.duration_text {
-            findings.error(
+            findings.error_at(
                 "1.42",
                 url,
+                segment.line,
                 format!("segment {} is '{}' in the delta update, '{}' in full", segment.number, segment.uri, same.uri),
             );
             return;

@@ -3,7 +3,7 @@
 use millstream_media::time::UtcTime;
 
 use super::attributes::Attributes;
-use crate::finding::Findings;
+use crate::finding::{Findings, Line};
 use crate::text::{has_milliseconds, parse_decimal_nanos, parse_iso8601};
 
 /// A playlist of either kind.
@@ -63,8 +63,8 @@ pub struct Media {
     pub reports: Vec<Attributes>,
     /// `EXT-X-SKIP`: how many segments a delta update leaves out.
     pub skipped: Option<u64>,
-    /// Names of the tags that came up, for the version floor.
-    pub tags: Vec<String>,
+    /// The tags that came up, for the version floor, and where.
+    pub tags: Vec<(String, Line)>,
 }
 
 /// A media segment.
@@ -92,6 +92,8 @@ pub struct Segment {
     pub byte_range: Option<ByteRange>,
     /// `EXT-X-BITRATE` in kbit/s.
     pub bitrate_kbps: Option<u64>,
+    /// Where its URI stands.
+    pub line: Line,
 }
 
 /// A partial segment.
@@ -111,6 +113,8 @@ pub struct Part {
     pub gap: bool,
     /// `BYTERANGE`.
     pub byte_range: Option<ByteRange>,
+    /// Where it stands.
+    pub line: Line,
 }
 
 /// A byte range of a resource.
@@ -126,6 +130,11 @@ impl Media {
     /// Number of the first segment listed.
     pub fn first_number(&self) -> u64 {
         self.media_sequence.unwrap_or(0)
+    }
+
+    /// Where a tag first stands.
+    pub fn line_of(&self, tag: &str) -> Line {
+        self.tags.iter().find(|(t, _)| t == tag).map_or(Line(0), |(_, line)| *line)
     }
 
     /// Number of the last whole segment listed.
@@ -195,7 +204,7 @@ pub fn parse(body: &[u8], url: &str, findings: &mut Findings) -> Option<Playlist
     if is_multivariant && is_media {
         findings.error("1.3", url, "has tags of both a multivariant and a media playlist");
     }
-    let mut reader = Reader { url, findings, tags: Vec::new() };
+    let mut reader = Reader { url, findings, tags: Vec::new(), line: Line(0) };
     Some(if is_multivariant {
         Playlist::Multivariant(Box::new(reader.multivariant(&lines)))
     } else {
@@ -206,7 +215,9 @@ pub fn parse(body: &[u8], url: &str, findings: &mut Findings) -> Option<Playlist
 struct Reader<'a> {
     url: &'a str,
     findings: &'a mut Findings,
-    tags: Vec<String>,
+    tags: Vec<(String, Line)>,
+    /// The one being read.
+    line: Line,
 }
 
 impl Reader<'_> {
@@ -214,11 +225,17 @@ impl Reader<'_> {
         let mut out = Multivariant::default();
         let mut stream_inf: Option<Attributes> = None;
         for line in lines {
+            self.line.0 = self.line.0.saturating_add(1);
             let Some((tag, value)) = tag(line) else {
                 if !line.is_empty() && !line.starts_with('#') {
                     match stream_inf.take() {
                         Some(a) => out.variants.push((a, (*line).to_owned())),
-                        None => self.findings.error("1.3", self.url, format!("URI '{line}' without EXT-X-STREAM-INF")),
+                        None => self.findings.error_at(
+                            "1.3",
+                            self.url,
+                            self.line,
+                            format!("URI '{line}' without EXT-X-STREAM-INF"),
+                        ),
                     }
                 }
                 continue;
@@ -233,7 +250,7 @@ impl Reader<'_> {
             }
         }
         if stream_inf.is_some() {
-            self.findings.error("1.3", self.url, "EXT-X-STREAM-INF without a URI");
+            self.findings.error_at("1.3", self.url, self.line, "EXT-X-STREAM-INF without a URI");
         }
         out
     }
@@ -247,14 +264,16 @@ impl Reader<'_> {
         let mut discontinuities = 0_u64;
         let mut part_seen = false;
         for line in lines {
+            self.line.0 = self.line.0.saturating_add(1);
             let Some((tag, value)) = tag(line) else {
                 if line.is_empty() || line.starts_with('#') {
                     continue;
                 }
                 if !has_extinf {
-                    self.findings.error("1.7", self.url, format!("segment '{line}' has no EXTINF"));
+                    self.findings.error_at("1.7", self.url, self.line, format!("segment '{line}' has no EXTINF"));
                 }
                 next.uri = (*line).to_owned();
+                next.line = self.line;
                 next.number = upcoming(&out);
                 discontinuities += u64::from(next.discontinuity);
                 next.discontinuity_number = out.discontinuity_sequence.unwrap_or(0).saturating_add(discontinuities);
@@ -273,15 +292,15 @@ impl Reader<'_> {
                 part_seen = false;
                 continue;
             };
-            self.tags.push(tag.to_owned());
+            self.tags.push((tag.to_owned(), self.line));
             let headers_only = matches!(tag, "EXT-X-MEDIA-SEQUENCE" | "EXT-X-DISCONTINUITY-SEQUENCE");
             if headers_only && !out.segments.is_empty() {
-                self.findings.error("1.9", self.url, format!("{tag} comes after a segment"));
+                self.findings.error_at("1.9", self.url, self.line, format!("{tag} comes after a segment"));
             }
             let before_parts =
                 matches!(tag, "EXT-X-DISCONTINUITY" | "EXT-X-MAP" | "EXT-X-KEY" | "EXT-X-PROGRAM-DATE-TIME");
             if before_parts && part_seen {
-                self.findings.error("1.37", self.url, format!("{tag} comes after a part of its segment"));
+                self.findings.error_at("1.37", self.url, self.line, format!("{tag} comes after a part of its segment"));
             }
             match tag {
                 "EXT-X-VERSION" => out.version = self.integer("1.3", tag, value),
@@ -307,7 +326,12 @@ impl Reader<'_> {
                 "EXT-X-SKIP" => {
                     out.skipped = self.attributes(tag, value).and_then(|a| a.integer("SKIPPED-SEGMENTS"));
                     if out.skipped.is_none() || !out.segments.is_empty() {
-                        self.findings.error("1.42", self.url, "EXT-X-SKIP without SKIPPED-SEGMENTS or after a segment");
+                        self.findings.error_at(
+                            "1.42",
+                            self.url,
+                            self.line,
+                            "EXT-X-SKIP without SKIPPED-SEGMENTS or after a segment",
+                        );
                     }
                 }
                 "EXT-X-DISCONTINUITY" => next.discontinuity = true,
@@ -321,7 +345,7 @@ impl Reader<'_> {
                         Some((a.get("URI")?.to_owned(), range))
                     });
                     if map.is_none() {
-                        self.findings.error("1.19", self.url, "EXT-X-MAP without URI");
+                        self.findings.error_at("1.19", self.url, self.line, "EXT-X-MAP without URI");
                     }
                 }
                 "EXTINF" => {
@@ -330,7 +354,9 @@ impl Reader<'_> {
                     text.clone_into(&mut next.duration_text);
                     match parse_decimal_nanos(text) {
                         Some(n) => next.duration = n,
-                        None => self.findings.error("1.7", self.url, format!("EXTINF:{value} is no duration")),
+                        None => {
+                            self.findings.error_at("1.7", self.url, self.line, format!("EXTINF:{value} is no duration"))
+                        }
                     }
                 }
                 _ => {}
@@ -346,7 +372,12 @@ impl Reader<'_> {
         let index = out.parts.iter().rev().take_while(|p| p.segment == segment).count() as u64;
         let duration = attributes.get("DURATION").and_then(parse_decimal_nanos);
         if duration.is_none() || attributes.get("URI").is_none() {
-            self.findings.error("1.37", self.url, format!("part {index} of segment {segment} lacks URI or DURATION"));
+            self.findings.error_at(
+                "1.37",
+                self.url,
+                self.line,
+                format!("part {index} of segment {segment} lacks URI or DURATION"),
+            );
         }
         let yes = |name: &str| attributes.get(name) == Some("YES");
         let uri = attributes.get("URI").unwrap_or_default().to_owned();
@@ -365,17 +396,27 @@ impl Reader<'_> {
             independent: yes("INDEPENDENT"),
             gap: yes("GAP"),
             byte_range,
+            line: self.line,
         }
     }
 
     fn attributes(&mut self, tag: &str, value: &str) -> Option<Attributes> {
-        Attributes::parse(value).map_err(|e| self.findings.error("1.3", self.url, format!("{tag}: {e}"))).ok()
+        match Attributes::parse(value) {
+            Ok(mut list) => {
+                list.line = self.line;
+                Some(list)
+            }
+            Err(e) => {
+                self.findings.error_at("1.3", self.url, self.line, format!("{tag}: {e}"));
+                None
+            }
+        }
     }
 
     fn integer(&mut self, rule: &'static str, tag: &str, value: &str) -> Option<u64> {
         let number = value.parse().ok().filter(|_| value.bytes().all(|b| b.is_ascii_digit()));
         if number.is_none() {
-            self.findings.error(rule, self.url, format!("{tag}:{value} is no decimal integer"));
+            self.findings.error_at(rule, self.url, self.line, format!("{tag}:{value} is no decimal integer"));
         }
         number
     }
@@ -383,9 +424,14 @@ impl Reader<'_> {
     fn date_time(&mut self, value: &str) -> Option<UtcTime> {
         let at = parse_iso8601(value);
         if at.is_none() {
-            self.findings.error("1.17", self.url, format!("'{value}' is no ISO 8601 instant with a zone"));
+            self.findings.error_at(
+                "1.17",
+                self.url,
+                self.line,
+                format!("'{value}' is no ISO 8601 instant with a zone"),
+            );
         } else if !has_milliseconds(value) {
-            self.findings.warn("1.17", self.url, format!("'{value}' has no milliseconds"));
+            self.findings.warn_at("1.17", self.url, self.line, format!("'{value}' has no milliseconds"));
         }
         at
     }
@@ -399,7 +445,7 @@ impl Reader<'_> {
             _ => None,
         };
         if parsed.is_none() {
-            self.findings.error("1.3", self.url, format!("'{value}' is no byte range"));
+            self.findings.error_at("1.3", self.url, self.line, format!("'{value}' is no byte range"));
         }
         parsed
     }

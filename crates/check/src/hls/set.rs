@@ -6,7 +6,7 @@ use millstream_media::time::UtcTime;
 
 use super::attributes::Attributes;
 use super::playlist::{Media, Multivariant};
-use crate::finding::Findings;
+use crate::finding::{Findings, Line};
 
 /// Largest difference between the dates of the same moment in two video playlists.
 const VIDEO_DATE_NANOS: i64 = 1_000_000;
@@ -26,10 +26,10 @@ pub fn multivariant(list: &Multivariant, url: &str, findings: &mut Findings) {
     for attributes in &list.i_frames {
         bandwidth(attributes, "EXT-X-I-FRAME-STREAM-INF", url, findings);
         if attributes.get("URI").is_none() {
-            findings.error("1.28", url, "EXT-X-I-FRAME-STREAM-INF without URI");
+            findings.error_at("1.28", url, attributes.line, "EXT-X-I-FRAME-STREAM-INF without URI");
         }
         if attributes.get("CODECS").is_none() {
-            findings.error("1.28", url, "EXT-X-I-FRAME-STREAM-INF without CODECS");
+            findings.error_at("1.28", url, attributes.line, "EXT-X-I-FRAME-STREAM-INF without CODECS");
         }
     }
     if has_video && list.i_frames.is_empty() {
@@ -51,7 +51,7 @@ pub fn has_video(attributes: &Attributes) -> bool {
 
 fn bandwidth(attributes: &Attributes, tag: &str, url: &str, findings: &mut Findings) {
     if attributes.integer("BANDWIDTH").is_none_or(|b| b == 0) {
-        findings.error("1.27", url, format!("{tag} without BANDWIDTH"));
+        findings.error_at("1.27", url, attributes.line, format!("{tag} without BANDWIDTH"));
     }
 }
 
@@ -59,7 +59,7 @@ fn variant(attributes: &Attributes, uri: &str, url: &str, findings: &mut Finding
     bandwidth(attributes, "EXT-X-STREAM-INF", url, findings);
     let mut lacks = |name: &str| {
         if attributes.get(name).is_none() {
-            findings.error("1.28", url, format!("variant {uri} without {name}"));
+            findings.error_at("1.28", url, attributes.line, format!("variant {uri} without {name}"));
         }
     };
     lacks("CODECS");
@@ -70,22 +70,27 @@ fn variant(attributes: &Attributes, uri: &str, url: &str, findings: &mut Finding
         if let Some(rate) = attributes.get("FRAME-RATE")
             && rate.split_once('.').is_none_or(|(_, f)| f.len() != 3)
         {
-            findings.error("1.28", url, format!("FRAME-RATE={rate} has not three decimals"));
+            findings.error_at("1.28", url, attributes.line, format!("FRAME-RATE={rate} has not three decimals"));
         }
     }
     let (average, peak) = (attributes.integer("AVERAGE-BANDWIDTH"), attributes.integer("BANDWIDTH"));
     if average > peak && peak.is_some() {
-        findings.error("1.27", url, format!("variant {uri}: AVERAGE-BANDWIDTH is above BANDWIDTH"));
+        findings.error_at("1.27", url, attributes.line, format!("variant {uri}: AVERAGE-BANDWIDTH is above BANDWIDTH"));
     }
     if let Some(score) = attributes.get("SCORE")
         && score.parse::<f64>().map_or(true, |s| s.is_nan() || s < 0.0)
     {
-        findings.error("1.30", url, format!("SCORE={score} is no positive number"));
+        findings.error_at("1.30", url, attributes.line, format!("SCORE={score} is no positive number"));
     }
     if let Some(id) = attributes.get("STABLE-VARIANT-ID")
         && !id.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=._-".contains(&b))
     {
-        findings.error("1.31", url, format!("STABLE-VARIANT-ID \"{id}\" has a forbidden character"));
+        findings.error_at(
+            "1.31",
+            url,
+            attributes.line,
+            format!("STABLE-VARIANT-ID \"{id}\" has a forbidden character"),
+        );
     }
 }
 
@@ -105,11 +110,16 @@ fn groups(list: &Multivariant, url: &str, findings: &mut Findings) {
     let mut groups: BTreeMap<(&str, &str), Vec<&Attributes>> = BTreeMap::new();
     for media in &list.media {
         let (Some(kind), Some(group), Some(_)) = (media.get("TYPE"), media.get("GROUP-ID"), media.get("NAME")) else {
-            findings.error("1.32", url, "EXT-X-MEDIA without TYPE, GROUP-ID or NAME");
+            findings.error_at("1.32", url, media.line, "EXT-X-MEDIA without TYPE, GROUP-ID or NAME");
             continue;
         };
         if kind != "VIDEO" && media.get("LANGUAGE").is_none() {
-            findings.error("1.28", url, format!("EXT-X-MEDIA of type {kind} without LANGUAGE (Apple 8.10)"));
+            findings.error_at(
+                "1.28",
+                url,
+                media.line,
+                format!("EXT-X-MEDIA of type {kind} without LANGUAGE (Apple 8.10)"),
+            );
         }
         groups.entry((kind, group)).or_default().push(media);
     }
@@ -136,7 +146,12 @@ fn groups(list: &Multivariant, url: &str, findings: &mut Findings) {
             if let Some(group) = attributes.get(kind)
                 && !groups.contains_key(&(kind, group))
             {
-                findings.error("1.32", url, format!("variant {uri} names the {kind} group \"{group}\", there is none"));
+                findings.error_at(
+                    "1.32",
+                    url,
+                    attributes.line,
+                    format!("variant {uri} names the {kind} group \"{group}\", there is none"),
+                );
             }
         }
     }
@@ -159,12 +174,22 @@ pub fn together(members: &[Member<'_>], findings: &mut Findings) {
     for other in others {
         if first.media.target_duration != other.media.target_duration {
             let (a, b) = (first.media.target_duration.unwrap_or(0), other.media.target_duration.unwrap_or(0));
-            findings.error("1.25", other.url, format!("the target duration is {b}, that of {} is {a}", first.url));
+            findings.error_at(
+                "1.25",
+                other.url,
+                other.media.line_of("EXT-X-TARGETDURATION"),
+                format!("the target duration is {b}, that of {} is {a}", first.url),
+            );
         }
         let control = |m: &Media| m.server_control.clone();
         let (a, b) = (control(first.media), control(other.media));
         if a.as_ref().map(|a| a.sorted()) != b.as_ref().map(|a| a.sorted()) {
-            findings.error("1.26", other.url, format!("EXT-X-SERVER-CONTROL differs from that of {}", first.url));
+            findings.error_at(
+                "1.26",
+                other.url,
+                other.media.line_of("EXT-X-SERVER-CONTROL"),
+                format!("EXT-X-SERVER-CONTROL differs from that of {}", first.url),
+            );
         }
         let dated = |m: &Media| m.segments.iter().any(|s| s.date_time.is_some());
         if !first.media.segments.is_empty()
@@ -179,14 +204,14 @@ pub fn together(members: &[Member<'_>], findings: &mut Findings) {
 
 fn same_times(first: &Member<'_>, other: &Member<'_>, findings: &mut Findings) {
     let tolerance = if first.audio || other.audio { AUDIO_DATE_NANOS } else { VIDEO_DATE_NANOS };
-    let starts = |m: &Media| -> Vec<(UtcTime, u64, u64)> {
+    let starts = |m: &Media| -> Vec<(UtcTime, u64, u64, Line)> {
         let dates = m.date_times();
-        m.segments.iter().zip(dates).filter_map(|(s, d)| Some((d?, s.number, s.discontinuity_number))).collect()
+        m.segments.iter().zip(dates).filter_map(|(s, d)| Some((d?, s.number, s.discontinuity_number, s.line))).collect()
     };
     let (a, b) = (starts(first.media), starts(other.media));
     let (Some(begin), Some(end)) = (a.first().map(|x| x.0), a.last().map(|x| x.0)) else { return };
-    for (at, number, discontinuity) in b.into_iter().filter(|(at, ..)| *at >= begin && *at <= end) {
-        let Some((near, _, near_discontinuity)) =
+    for (at, number, discontinuity, line) in b.into_iter().filter(|(at, ..)| *at >= begin && *at <= end) {
+        let Some((near, _, near_discontinuity, _)) =
             a.iter().min_by_key(|(t, ..)| t.0.saturating_sub(at.0).saturating_abs())
         else {
             continue;
@@ -194,15 +219,17 @@ fn same_times(first: &Member<'_>, other: &Member<'_>, findings: &mut Findings) {
         let off = near.0.saturating_sub(at.0).saturating_abs();
         if off > tolerance {
             let off_ms = off as f64 / 1e6;
-            findings.error(
+            findings.error_at(
                 "CHECK-1d",
                 other.url,
+                line,
                 format!("segment {number} is dated {off_ms:.3} ms off the nearest start in {}", first.url),
             );
         } else if *near_discontinuity != discontinuity {
-            findings.error(
+            findings.error_at(
                 "1.25",
                 other.url,
+                line,
                 format!(
                     "segment {number} has discontinuity sequence number {discontinuity}, {} has {near_discontinuity}",
                     first.url

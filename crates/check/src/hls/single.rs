@@ -1,4 +1,4 @@
-//! Rules of one version of a media playlist: 1.4, 1.7, 1.14, 1.16, 1.17, 1.19.
+//! Rules of one version of a media playlist: 1.4, 1.7, 1.14, 1.16, 1.17.
 
 use millstream_media::time::NANOS_PER_SECOND;
 
@@ -21,17 +21,14 @@ pub fn check(media: &Media, url: &str, findings: &mut Findings) {
     discontinuities(media, url, findings);
     date_times(media, url, findings);
     low_latency::check(media, url, findings);
-    if let Some(segment) = media.segments.iter().find(|s| s.map.is_none()) {
-        findings.error("1.19", url, format!("segment {} has no EXT-X-MAP", segment.number));
-    }
 }
 
 /// The version that the tags of a playlist need (rule 1.4).
 fn floor(media: &Media) -> (u64, &'static str) {
-    let has = |tag: &str| media.tags.iter().any(|t| t == tag);
+    let has = |tag: &str| media.tags.iter().any(|(t, _)| t == tag);
     let float = media.segments.iter().any(|s| s.duration_text.contains('.'));
     let map = media.segments.iter().any(|s| s.map.is_some());
-    let skipped = media.tags.iter().any(|t| t == "EXT-X-SKIP");
+    let skipped = has("EXT-X-SKIP");
     [
         (float, 3, "a fractional EXTINF"),
         (has("EXT-X-BYTERANGE") || media.i_frames_only, 4, "byte ranges or I-frames only"),
@@ -51,9 +48,19 @@ fn version(media: &Media, url: &str, findings: &mut Findings) {
     let (floor, why) = floor(media);
     let version = media.version.unwrap_or(1);
     if version < floor {
-        findings.error("1.4", url, format!("EXT-X-VERSION is {version}, {why} needs {floor}"));
+        findings.error_at(
+            "1.4",
+            url,
+            media.line_of("EXT-X-VERSION"),
+            format!("EXT-X-VERSION is {version}, {why} needs {floor}"),
+        );
     } else if version > floor {
-        findings.warn("1.4", url, format!("EXT-X-VERSION is {version}, {floor} is enough"));
+        findings.warn_at(
+            "1.4",
+            url,
+            media.line_of("EXT-X-VERSION"),
+            format!("EXT-X-VERSION is {version}, {floor} is enough"),
+        );
     }
 }
 
@@ -66,7 +73,12 @@ fn durations(media: &Media, url: &str, findings: &mut Findings) {
         let rounded = segment.duration.saturating_add(NANOS_PER_SECOND / 2) / NANOS_PER_SECOND;
         if u64::try_from(rounded).unwrap_or(0) > target {
             let length = seconds(segment.duration);
-            findings.error("1.7", url, format!("segment {} lasts {length}, the target is {target} s", segment.number));
+            findings.error_at(
+                "1.7",
+                url,
+                segment.line,
+                format!("segment {} lasts {length}, the target is {target} s", segment.number),
+            );
         }
     }
 }
@@ -74,12 +86,24 @@ fn durations(media: &Media, url: &str, findings: &mut Findings) {
 fn kind(media: &Media, url: &str, findings: &mut Findings) {
     match media.playlist_type.as_deref() {
         None => {}
-        Some("VOD") if !media.ended => findings.error("1.14", url, "type VOD without EXT-X-ENDLIST"),
+        Some("VOD") if !media.ended => {
+            findings.error_at("1.14", url, media.line_of("EXT-X-PLAYLIST-TYPE"), "type VOD without EXT-X-ENDLIST")
+        }
         Some("EVENT" | "VOD") if media.first_number() > 0 && media.media_sequence.is_some() && !media.ended => {
-            findings.error("1.14", url, "EXT-X-PLAYLIST-TYPE on a playlist that slides");
+            findings.error_at(
+                "1.14",
+                url,
+                media.line_of("EXT-X-PLAYLIST-TYPE"),
+                "EXT-X-PLAYLIST-TYPE on a playlist that slides",
+            );
         }
         Some("EVENT" | "VOD") => {}
-        Some(other) => findings.error("1.14", url, format!("EXT-X-PLAYLIST-TYPE:{other} is none")),
+        Some(other) => findings.error_at(
+            "1.14",
+            url,
+            media.line_of("EXT-X-PLAYLIST-TYPE"),
+            format!("EXT-X-PLAYLIST-TYPE:{other} is none"),
+        ),
     }
 }
 
@@ -89,9 +113,10 @@ fn discontinuities(media: &Media, url: &str, findings: &mut Findings) {
         && !media.ended
         && media.discontinuity_sequence.is_none()
     {
-        findings.error(
+        findings.error_at(
             "1.16",
             url,
+            segment.line,
             format!("EXT-X-DISCONTINUITY before segment {} without EXT-X-DISCONTINUITY-SEQUENCE", segment.number),
         );
     }
@@ -99,7 +124,7 @@ fn discontinuities(media: &Media, url: &str, findings: &mut Findings) {
         let [a, b] = pair else { continue };
         if a.map.is_some() && b.map.is_some() && a.map != b.map && !b.discontinuity {
             let message = format!("EXT-X-MAP changes before segment {} without EXT-X-DISCONTINUITY", b.number);
-            findings.error("1.16", url, message);
+            findings.error_at("1.16", url, b.line, message);
         }
     }
 }
@@ -113,7 +138,12 @@ fn date_times(media: &Media, url: &str, findings: &mut Findings) {
         return;
     }
     for segment in media.segments.iter().filter(|s| s.discontinuity && s.date_time.is_none()) {
-        findings.warn("1.17", url, format!("segment {} has a discontinuity but no date", segment.number));
+        findings.warn_at(
+            "1.17",
+            url,
+            segment.line,
+            format!("segment {} has a discontinuity but no date", segment.number),
+        );
     }
     let counted = media.date_times();
     for (i, pair) in media.segments.windows(2).enumerate() {
@@ -121,9 +151,19 @@ fn date_times(media: &Media, url: &str, findings: &mut Findings) {
         let (Some(at), Some(written)) = (counted.get(i).copied().flatten(), b.date_time) else { continue };
         let off = written.0.saturating_sub(at.0.saturating_add(a.duration));
         if off <= -AMBIGUOUS_NANOS || (off >= AMBIGUOUS_NANOS && !b.discontinuity) {
-            findings.error("1.17", url, format!("segment {} is dated {} off the one before", b.number, seconds(off)));
+            findings.error_at(
+                "1.17",
+                url,
+                b.line,
+                format!("segment {} is dated {} off the one before", b.number, seconds(off)),
+            );
         } else if off.saturating_abs() > DRIFT_NANOS && !b.discontinuity {
-            findings.warn("1.17", url, format!("segment {} is dated {} off the one before", b.number, seconds(off)));
+            findings.warn_at(
+                "1.17",
+                url,
+                b.line,
+                format!("segment {} is dated {} off the one before", b.number, seconds(off)),
+            );
         }
     }
 }

@@ -17,6 +17,9 @@ use crate::text::{parse_iso8601, resolve};
 /// How far a clock that the MPD names may be off (CHECK-2e).
 const CLOCK_TOLERANCE: Duration = Duration::from_millis(50);
 
+/// Most segments by `@duration` that are looked at in one reading, counted from the newest.
+const MAX_COUNTED: u64 = 1000;
+
 /// How many segments past the last one are asked for, to see that they are not there yet (CHECK-2b).
 const NOT_YET: u64 = 3;
 
@@ -70,14 +73,14 @@ impl Manifest {
             self.asked_clock = true;
             clock(watch, &self.url, &new);
         }
-        let base = match new.tree.child("BaseURL") {
-            Some(b) => resolve(&self.url, &b.text),
-            None => self.url.clone(),
-        };
+        let base = response.landed.unwrap_or_else(|| self.url.clone());
         let first_read = self.mpd.is_none();
-        for period in &new.periods {
+        for (index, period) in new.periods.iter().enumerate() {
             for representation in period.sets.iter().flat_map(|s| &s.representations) {
-                self.representation(watch, &base, representation, first_read, new.dynamic, renditions);
+                let timeline = timeline(&new, index, representation, now);
+                let reading =
+                    Reading { base: new.base(&base, representation), timeline, first_read, dynamic: new.dynamic };
+                self.representation(watch, &reading, representation, renditions);
             }
         }
         self.mpd = Some(new);
@@ -86,18 +89,25 @@ impl Manifest {
     fn representation(
         &mut self,
         watch: &mut Watch<'_>,
-        base: &str,
+        reading: &Reading,
         representation: &Representation,
-        first_read: bool,
-        dynamic: bool,
         renditions: &[Rendition],
     ) {
-        let Some(template) = &representation.template else { return };
-        let (Some(media), Some(initialization)) = (&template.media, &template.initialization) else { return };
+        let Reading { base, timeline, first_read, dynamic } = reading;
+        let Some(template) = &representation.template else {
+            if let Some(how) = representation.other_addressing {
+                watch.not_read(format!("media of representation {}: named by {how}", representation.id));
+            }
+            return;
+        };
+        let (Some(media), Some(initialization)) = (&template.media, &template.initialization) else {
+            watch.not_read(format!("media of representation {}: no @media or @initialization", representation.id));
+            return;
+        };
         let header_url = resolve(base, &Template::expand(initialization, representation, None));
         if !self.headers.contains_key(&header_url) {
             let read = watch
-                .get(&header_url, None, "CHECK-2b")
+                .get_media(&header_url, None, "CHECK-2b")
                 .and_then(|r| header::read(&r.body, &header_url, &mut watch.findings));
             if let Some(header) = &read {
                 self.compare_header(watch, representation, template, header);
@@ -105,24 +115,23 @@ impl Manifest {
             self.headers.insert(header_url.clone(), read);
         }
         let Some(Some(header)) = self.headers.get(&header_url) else { return };
-        let timeline = template.timeline.as_deref().unwrap_or_default();
         let skip_to = timeline.len().saturating_sub(watch.options.backlog);
         for (index, entry) in timeline.iter().enumerate() {
             let seen = self.seen_to.get(&representation.id).is_some_and(|n| entry.number <= *n);
-            if seen || (first_read && index > 0 && index < skip_to) {
+            if seen || (*first_read && index > 0 && index < skip_to) {
                 continue;
             }
             let url = resolve(base, &Template::expand(media, representation, Some(*entry)));
-            let Some(response) = watch.get(&url, None, "CHECK-2b") else { continue };
+            let Some(response) = watch.get_media(&url, None, "CHECK-2b") else { continue };
             watch.report.segments += 1;
             watch.report.media_bytes += response.body.len() as u64;
             let Some(read) = segment::read(&response.body, header, &url, &mut watch.findings) else { continue };
-            compare_entry(watch, &url, *entry, &read);
+            compare_entry(watch, &url, template, *entry, &read);
             same_bytes(watch, &url, &response.body, &read, header, renditions);
         }
         let Some(last) = timeline.last() else { return };
         self.seen_to.insert(representation.id.clone(), last.number);
-        if dynamic && first_read {
+        if *dynamic && *first_read {
             if let (Some(offset), Some(scale)) = (template.availability_offset, template.timescale) {
                 // The timeline ends with the last whole segment or with the one being made; the next but one is not
                 // begun in either case, so what is asked for is what comes after the last one that has come whole.
@@ -168,8 +177,37 @@ impl Manifest {
     }
 }
 
+/// What is read of one representation.
+struct Reading {
+    base: String,
+    timeline: Vec<Entry>,
+    first_read: bool,
+    dynamic: bool,
+}
+
+/// Segments of a representation: as written, or as many as there are by `@duration`.
+fn timeline(mpd: &Mpd, index: usize, representation: &Representation, now: UtcTime) -> Vec<Entry> {
+    let Some(template) = &representation.template else { return Vec::new() };
+    if let Some(written) = &template.timeline {
+        return written.clone();
+    }
+    let start = mpd.periods.get(index).and_then(|p| p.start).unwrap_or(0);
+    let start = UtcTime(mpd.availability_start.unwrap_or(UtcTime::EPOCH).0.saturating_add(start));
+    let length = mpd.length_of(index).filter(|_| !mpd.dynamic);
+    let depth = mpd.time_shift_depth.filter(|_| mpd.dynamic);
+    template.counted(start, length, now, depth.map_or(MAX_COUNTED, |d| template.segments_in(d).min(MAX_COUNTED)))
+}
+
 /// CHECK-2c, 2.9: `S@t` and `S@d` are those of the bytes.
-fn compare_entry(watch: &mut Watch<'_>, url: &str, entry: Entry, read: &segment::Segment) {
+fn compare_entry(watch: &mut Watch<'_>, url: &str, template: &Template, entry: Entry, read: &segment::Segment) {
+    if template.timeline.is_none() {
+        let off = i64::try_from(entry.start).unwrap_or(i64::MAX).abs_diff(read.earliest);
+        if off > entry.duration / 2 {
+            let message = format!("it is {off} ticks off its place by @duration, over half of {}", entry.duration);
+            watch.findings.error("2.9", url, message);
+        }
+        return;
+    }
     if i64::try_from(entry.start) != Ok(read.earliest) {
         let message = format!("S@t is {}, the segment's earliest presentation time {}", entry.start, read.earliest);
         watch.findings.error("CHECK-2c", url, message);
@@ -232,6 +270,7 @@ fn next_entry(last: &Entry) -> Entry {
         number: last.number.saturating_add(1),
         start: last.start.saturating_add(last.duration),
         duration: last.duration,
+        line: last.line,
     }
 }
 

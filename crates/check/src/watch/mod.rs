@@ -13,11 +13,10 @@ mod rendition;
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use millstream_media::time::UtcTime;
 
 use crate::epoch::EpochLock;
-use crate::fetch::{Fetch, Request, Response};
+use crate::fetch::{Fetch, FetchError, Request, Response};
 use crate::finding::{Findings, Report};
 use crate::hls::playlist::{self, ByteRange, Multivariant, Playlist};
 use crate::hls::set;
@@ -26,8 +25,11 @@ use crate::text::resolve;
 use manifest::Manifest;
 use rendition::Rendition;
 
-/// Most redirects of the first URL that are followed.
+/// Most redirects of one request that are followed.
 const MAX_REDIRECTS: usize = 5;
+
+/// Most kinds of media told of that are not read.
+const MAX_NOT_READ: usize = 100;
 
 /// Most media playlists of one presentation that are followed.
 const MAX_RENDITIONS: usize = 64;
@@ -94,7 +96,7 @@ impl Watch<'_> {
                 rendition.read(self);
             }
             self.compare(&renditions);
-            let others: Vec<String> = renditions.iter().filter(|r| !r.i_frames).map(|r| r.url.clone()).collect();
+            let others: Vec<String> = renditions.iter().filter(|r| !r.i_frames).map(|r| r.base.clone()).collect();
             for rendition in &mut renditions {
                 rendition.probe(self, &others);
             }
@@ -117,23 +119,38 @@ impl Watch<'_> {
         across::check(self, url, list.as_ref(), &renditions);
     }
 
-    /// Where redirects of the first URL lead. A media request must not be redirected (1.22); an entry may.
+    /// Where redirects of the first URL lead.
     fn landing(&mut self, url: &str) -> String {
-        let mut at = url.to_owned();
+        let response = self.follow(Request { url, range: None, gzip: true });
+        response.ok().and_then(|r| r.landed).unwrap_or_else(|| url.to_owned())
+    }
+
+    /// One GET, and what it is redirected to, as a player reads it.
+    fn follow(&mut self, request: Request<'_>) -> Result<Response, FetchError> {
+        let mut response = self.fetch.get(request)?;
+        let mut at = request.url.to_owned();
         for _ in 0..MAX_REDIRECTS {
-            let Ok(response) = self.fetch.get(Request { url: &at, range: None, gzip: true }) else { break };
             match response.header("location") {
                 Some(to) if (300..400).contains(&response.status) => at = resolve(&at, to),
                 _ => break,
             }
+            response = self.fetch.get(Request { url: &at, ..request })?;
+            response.landed = Some(at.clone());
         }
-        at
+        Ok(response)
+    }
+
+    /// Something is there that this checker does not read.
+    fn not_read(&mut self, what: String) {
+        if self.report.not_read.len() < MAX_NOT_READ {
+            self.report.not_read.insert(what);
+        }
     }
 
     /// Reads the first playlist and finds the media playlists.
     fn open(&mut self, url: &str) -> Option<(Option<Multivariant>, Vec<Rendition>)> {
-        let (body, _) = self.playlist_body(url)?;
-        match playlist::parse(&body, url, &mut self.findings)? {
+        let (response, _) = self.playlist_body(url)?;
+        match playlist::parse(&response.body, url, &mut self.findings)? {
             Playlist::Media(_) => Some((None, vec![Rendition::new(url.to_owned(), false)])),
             Playlist::Multivariant(list) => {
                 set::multivariant(&list, url, &mut self.findings);
@@ -153,8 +170,8 @@ impl Watch<'_> {
     }
 
     fn multivariant(&mut self, url: &str) -> Option<Multivariant> {
-        let (body, _) = self.playlist_body(url)?;
-        match playlist::parse(&body, url, &mut self.findings)? {
+        let (response, _) = self.playlist_body(url)?;
+        match playlist::parse(&response.body, url, &mut self.findings)? {
             Playlist::Multivariant(list) => {
                 set::multivariant(&list, url, &mut self.findings);
                 Some(*list)
@@ -163,8 +180,8 @@ impl Watch<'_> {
         }
     }
 
-    /// A playlist's body and when it was asked for, if it came; rules of its transport: 1.2, 1.5, 1.22, CHECK-1e.
-    fn playlist_body(&mut self, url: &str) -> Option<(Bytes, UtcTime)> {
+    /// A playlist and when it was asked for, if it came; rules of its transport: 1.2, 1.5, CHECK-1e.
+    fn playlist_body(&mut self, url: &str) -> Option<(Response, UtcTime)> {
         let asked = self.fetch.now();
         let response = self.get(url, None, "CHECK-1b")?;
         if !url.split('?').next().is_some_and(|p| p.ends_with(".m3u8") || p.ends_with(".m3u"))
@@ -180,7 +197,7 @@ impl Watch<'_> {
             self.findings.error("CHECK-1e", url, format!("Content-Type is {seen}"));
         }
         self.manifest_headers(url, &response, "1.5");
-        Some((response.body, asked))
+        Some((response, asked))
     }
 
     /// Headers that playlists and MPDs have in common (CHECK-1e, and gzip under `gzip_rule`).
@@ -215,7 +232,7 @@ impl Watch<'_> {
     fn get(&mut self, url: &str, range: Option<ByteRange>, rule: &'static str) -> Option<Response> {
         let now = self.fetch.now();
         self.findings.at(now);
-        let response = match self.fetch.get(Request { url, range, gzip: range.is_none() }) {
+        let response = match self.follow(Request { url, range, gzip: range.is_none() }) {
             Ok(r) => r,
             Err(e) => {
                 self.findings.error(rule, url, format!("no response: {e}"));
@@ -223,7 +240,7 @@ impl Watch<'_> {
             }
         };
         if (300..400).contains(&response.status) {
-            self.findings.error("1.22", url, format!("status {}: a redirect", response.status));
+            self.findings.error("1.22", url, format!("status {}: a redirect that leads nowhere", response.status));
             return None;
         }
         let expected = if range.is_some() { 206 } else { 200 };
@@ -237,6 +254,15 @@ impl Watch<'_> {
         {
             let (length, asked) = (response.body.len(), range.length);
             self.findings.error(rule, url, format!("{length} bytes came for a range of {asked}"));
+        }
+        Some(response)
+    }
+
+    /// One GET of media: besides [`Watch::get`], it must not be redirected (1.22).
+    fn get_media(&mut self, url: &str, range: Option<ByteRange>, rule: &'static str) -> Option<Response> {
+        let response = self.get(url, range, rule)?;
+        if let Some(to) = &response.landed {
+            self.findings.error("1.22", url, format!("a redirect to {to}"));
         }
         Some(response)
     }

@@ -12,6 +12,7 @@ use crate::finding::Findings;
 use crate::hls::low_latency;
 use crate::hls::playlist::{self, Media, Part, Playlist};
 use crate::text::resolve;
+use crate::url::query;
 
 /// Within this a refusal came at once (1.41).
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -211,7 +212,9 @@ impl Probe<'_> {
                 watch.findings.error("1.43", &url, "the hinted part came, but no list has it");
             }
         }
-        let unknown = resolve(self.url, "millstream-check-asks-for-what-is-not-there.m4s");
+        // With the hint's query: a server of signed URLs answers 403 without.
+        let unknown = format!("millstream-check-asks-for-what-is-not-there.m4s{}", query(uri));
+        let unknown = resolve(self.url, &unknown);
         let asked = watch.fetch.get(Request { url: &unknown, range: None, gzip: false });
         if let Ok(answer) = asked
             && answer.status != 404
@@ -230,10 +233,12 @@ impl Probe<'_> {
             return;
         }
         let url = resolve(self.url, &parent.uri);
-        let Some(whole) = watch.get(&url, parent.byte_range, "CHECK-1b") else { return };
+        let Some(whole) = watch.get_media(&url, parent.byte_range, "CHECK-1b") else { return };
         let mut joined = Vec::with_capacity(whole.body.len());
         for part in parts {
-            let Some(response) = watch.get(&resolve(self.url, &part.uri), part.byte_range, "CHECK-1b") else { return };
+            let Some(response) = watch.get_media(&resolve(self.url, &part.uri), part.byte_range, "CHECK-1b") else {
+                return;
+            };
             joined.extend_from_slice(&response.body);
             if joined.len() > whole.body.len().saturating_mul(4) {
                 break;

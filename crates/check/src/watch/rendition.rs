@@ -54,6 +54,8 @@ struct Removed {
 /// One media playlist over time.
 pub(super) struct Rendition {
     pub url: String,
+    /// Where redirects led: what it names is relative to this.
+    pub base: String,
     pub i_frames: bool,
     body: Bytes,
     media: Option<Media>,
@@ -71,6 +73,7 @@ pub(super) struct Rendition {
 impl Rendition {
     pub fn new(url: String, i_frames: bool) -> Self {
         Rendition {
+            base: url.clone(),
             url,
             i_frames,
             body: Bytes::new(),
@@ -113,7 +116,9 @@ impl Rendition {
 
     /// Reads the playlist once, and everything that is new in it.
     pub fn read(&mut self, watch: &mut Watch<'_>) {
-        let Some((body, asked)) = watch.playlist_body(&self.url) else { return };
+        let Some((response, asked)) = watch.playlist_body(&self.url) else { return };
+        let body = response.body;
+        self.base = response.landed.unwrap_or_else(|| self.url.clone());
         let before = std::mem::replace(&mut self.last_read, asked);
         let gap = asked.since(before);
         if body == self.body {
@@ -160,14 +165,14 @@ impl Rendition {
     /// The questions of Low-Latency HLS, once, if the list has parts or says that it answers directives.
     pub fn probe(&mut self, watch: &mut Watch<'_>, others: &[String]) {
         let Some(media) = self.media.as_ref().filter(|_| !self.i_frames) else { return };
-        low_latency::reports(media, &self.url, others, &mut watch.findings);
+        low_latency::reports(media, &self.base, others, &mut watch.findings);
         let says = |name: &str| media.server_control.as_ref().is_some_and(|a| a.get(name).is_some());
         let asks = media.part_target.is_some() || says("CAN-BLOCK-RELOAD") || says("CAN-SKIP-UNTIL");
         if !asks || media.ended || std::mem::replace(&mut self.probed, true) {
             return;
         }
         let header = self.header().cloned();
-        Probe { url: &self.url, header: header.as_ref() }.run(watch, media);
+        Probe { url: &self.base, header: header.as_ref() }.run(watch, media);
     }
 
     /// The last look at segments that left the list while they must still be there.
@@ -192,7 +197,7 @@ impl Rendition {
             // It must stay for its own length and that of the longest list from its first appearance on, so for its
             // own length after it left the list, which was at the earliest when we had last looked.
             let until = before + Duration::from_nanos(u64::try_from(gone.duration).unwrap_or(0));
-            let url = resolve(&self.url, &gone.uri);
+            let url = resolve(&self.base, &gone.uri);
             self.removed.push(Removed { number: gone.number, url, until, since: before });
         }
     }
@@ -230,18 +235,18 @@ impl Rendition {
         if entry.gap {
             return;
         }
-        let url = resolve(&self.url, &entry.uri);
-        let header_url = entry.map.as_ref().map(|(uri, _)| resolve(&self.url, uri)).unwrap_or_default();
+        let url = resolve(&self.base, &entry.uri);
+        let header_url = entry.map.as_ref().map(|(uri, _)| resolve(&self.base, uri)).unwrap_or_default();
         if !header_url.is_empty() && !self.headers.contains_key(&header_url) {
             let range = entry.map.as_ref().and_then(|(_, r)| *r);
-            let read = watch.get(&header_url, range, "CHECK-1b").and_then(|r| {
+            let read = watch.get_media(&header_url, range, "CHECK-1b").and_then(|r| {
                 watch.report.segments += 1;
                 watch.report.media_bytes += r.body.len() as u64;
                 header::read(&r.body, &header_url, &mut watch.findings)
             });
             self.headers.insert(header_url.clone(), read);
         }
-        let Some(response) = watch.get(&url, entry.byte_range, "CHECK-1b") else { return };
+        let Some(response) = watch.get_media(&url, entry.byte_range, "CHECK-1b") else { return };
         watch.report.segments += 1;
         watch.report.media_bytes += response.body.len() as u64;
         if response.header("cache-control").is_none() {
@@ -253,6 +258,15 @@ impl Rendition {
         }
         // An I-frame is a part of a segment; its boxes are cut.
         if self.i_frames {
+            return;
+        }
+        if header_url.is_empty() {
+            if looks_like_boxes(&response.body) {
+                let message = format!("segment {} has no EXT-X-MAP", entry.number);
+                watch.findings.error_at("1.19", &self.url, entry.line, message);
+            } else {
+                watch.not_read(format!("media of {} that is not fragmented MP4", self.url));
+            }
             return;
         }
         let Some(Some(header)) = self.headers.get(&header_url) else { return };
@@ -279,6 +293,12 @@ impl Rendition {
             self.facts.pop_first();
         }
     }
+}
+
+/// Whether bytes begin with a box of a segment, rather than with MPEG-2 TS, packed audio or text.
+fn looks_like_boxes(bytes: &[u8]) -> bool {
+    let kinds: [&[u8]; 7] = [b"styp", b"moof", b"sidx", b"ftyp", b"emsg", b"prft", b"free"];
+    bytes.get(4..8).is_some_and(|kind| kinds.contains(&kind))
 }
 
 /// A hash for comparing bytes within one run.

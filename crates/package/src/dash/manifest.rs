@@ -7,8 +7,8 @@
 //! When the channel has ended, `minimumUpdatePeriod` is gone and the last Period says its duration; the type stays
 //! `dynamic`, so that a player's clock and live edge hold until the end (STANDARDS 2.5).
 //!
-//! `LeapSecondInformation` is not written: media time counts UTC days of 86,400 s, no leap second is announced, and
-//! players that correct for those since 1970 would be off by all of them (STANDARDS 2.4).
+//! `LeapSecondInformation` says that nothing is to be added to `availabilityStartTime`: media time counts UTC days of
+//! 86,400 s, and no leap second is announced (STANDARDS 2.4).
 
 use std::io;
 use std::time::Duration;
@@ -90,6 +90,9 @@ fn write(
         for scheme in [TIME_SCHEME, "urn:mpeg:dash:utc:http-head:2014"] {
             descriptor(xml, "UTCTiming", scheme, options.time_url)?;
         }
+        xml.create_element("LeapSecondInformation")
+            .with_attribute(("availabilityStartLeapOffset", "0"))
+            .write_empty()?;
         Ok(())
     })?;
     xml.get_mut().push(b'\n');

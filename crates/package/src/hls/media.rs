@@ -41,7 +41,6 @@ enum Kind {
 fn write(window: &Window, listing: &Listing<'_>, rendition: &RenditionName, kind: Kind, form: Form) -> String {
     let low_latency = listing.part_target.filter(|_| !listing.ended);
     let mut out = String::with_capacity(1024 + listing.entries.len() * 128);
-    head(&mut out, listing, kind);
     let ends = listing.open.as_ref().or(listing.entries.last()).map_or(0, end_nanos);
     let target = u64::from(listing.target_duration) * NANOS_PER_SECOND as u64;
     let mut skipped = 0;
@@ -49,6 +48,7 @@ fn write(window: &Window, listing: &Listing<'_>, rendition: &RenditionName, kind
         let old = |entry: &&Entry<'_>| end_nanos(entry) + SKIP_TARGETS * target < ends;
         skipped = listing.entries.iter().take_while(old).count();
     }
+    head(&mut out, listing, kind, skipped > 0);
     if skipped > 0 {
         let _ = writeln!(out, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}");
     }
@@ -87,12 +87,13 @@ const PARTS_TARGETS: u64 = 3;
 /// Part durations that a player keeps from the end of the list (STANDARDS 1.35).
 const HOLD_BACK_PARTS: u32 = 3;
 
-fn head(out: &mut String, listing: &Listing<'_>, kind: Kind) {
-    let version = match (listing.part_target, kind) {
-        // EXT-X-SKIP needs 9, EXT-X-MAP in a playlist of whole segments 6, with EXT-X-I-FRAMES-ONLY 5 (STANDARDS 1.4).
-        (Some(_), _) => 9,
-        (None, Kind::Segments) => 6,
-        (None, Kind::Iframes) => 5,
+fn head(out: &mut String, listing: &Listing<'_>, kind: Kind, skips: bool) {
+    // EXT-X-SKIP needs 9, EXT-X-MAP in a playlist of whole segments 6, with EXT-X-I-FRAMES-ONLY 5; the tags of low
+    // latency need none (STANDARDS 1.4).
+    let version = match (skips, kind) {
+        (true, _) => 9,
+        (false, Kind::Segments) => 6,
+        (false, Kind::Iframes) => 5,
     };
     // Writing to a String cannot fail.
     let _ = writeln!(
