@@ -67,7 +67,7 @@ fn segments_by_duration_are_read_and_must_be_near_their_place() {
         by_duration(&t).replace("timescale=\"25000\"", "timescale=\"25000\" presentationTimeOffset=\"30000\"")
     };
     let report = run(MPD, &mut World::new(text("manifest.mpd", shifted)));
-    assert!(report.findings.iter().any(|f| f.rule == "2.9" && f.message.contains("30000 ticks off")), "{report:?}");
+    assert!(report.findings.iter().any(|f| f.rule == "2.9" && f.message.contains("1.200 s off")), "{report:?}");
 }
 
 #[test]

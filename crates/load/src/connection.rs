@@ -110,27 +110,18 @@ impl Network {
     pub async fn connect(&self, target: &Target) -> Result<Connection> {
         let (host, port) = target.host();
         let known = self.names.borrow().get(&target.authority).copied();
-        let address = match known {
-            Some(address) => address,
+        let stream = match known {
+            Some(address) => self.open(address).await?,
             None => {
-                let bare = host.trim_matches(['[', ']']);
-                let found = tokio::net::lookup_host((bare, port)).await?.next();
-                let found = found.ok_or_else(|| Error::new(ErrorKind::NotFound, "the name has no address"))?;
+                let (address, stream) = self.open_first(host.trim_matches(['[', ']']), port).await?;
                 let mut names = self.names.borrow_mut();
                 if names.len() >= MAX_NAMES {
                     names.clear();
                 }
-                names.insert(target.authority.clone(), found);
-                found
+                names.insert(target.authority.clone(), address);
+                stream
             }
         };
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        let turn = self.turn.get();
-        self.turn.set(turn.wrapping_add(1));
-        if let Some(from) = turn.checked_rem(self.from.len()).and_then(|at| self.from.get(at)) {
-            socket.bind(SocketAddr::new(IpAddr::V4(*from), 0))?;
-        }
-        let stream = socket.connect(address).await?;
         stream.set_nodelay(true)?;
         let stream = match self.tls.as_ref().filter(|_| target.tls) {
             None => Stream::Plain(stream),
@@ -140,6 +131,31 @@ impl Network {
             }
         };
         Ok(Connection { target: (target.tls, target.authority.clone()), stream })
+    }
+
+    /// The first of a name's addresses that answers.
+    async fn open_first(&self, host: &str, port: u16) -> Result<(SocketAddr, TcpStream)> {
+        let mut last = Error::new(ErrorKind::NotFound, "the name has no address that can be reached from here");
+        for address in tokio::net::lookup_host((host, port)).await? {
+            if address.is_ipv6() && !self.from.is_empty() {
+                continue;
+            }
+            match self.open(address).await {
+                Ok(stream) => return Ok((address, stream)),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    async fn open(&self, address: SocketAddr) -> Result<TcpStream> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        if let Some(from) = turn.checked_rem(self.from.len()).and_then(|at| self.from.get(at)) {
+            socket.bind(SocketAddr::new(IpAddr::V4(*from), 0))?;
+        }
+        socket.connect(address).await
     }
 
     /// Reads at most so many bytes and shows them; 0 at the end.

@@ -1,125 +1,32 @@
 //! One viewer as a state machine: [`Viewer::next`] says what a lane does now, [`Viewer::answered`] takes the response.
 //!
 //! A lane is one connection: lane 0 fetches video (or muxed media), lane 1 a separate audio rendition.
+//!
+//! - [`exchange`]: what it asks and what it is answered.
+//! - `place`: where in a list it begins, and goes on.
+//! - `variant`: which variant its lanes follow.
+
+pub mod exchange;
+mod place;
+mod variant;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::abr::Estimate;
-use crate::dash::{Dash, Wanted};
+use crate::dash::Wanted;
 use crate::playback::Playback;
 use crate::playlist::{Media, Playlist, Resource, Segment};
 use crate::tally::Tally;
+
+pub use exchange::{Abr, Action, Answer, Kind, Mode, Now, Rules};
+use place::{aligned, by_date, hold_back, millis, start};
 
 /// Media held ahead of the playhead at most.
 const MAX_BUFFER: Duration = Duration::from_secs(30);
 
 /// A request is never retried later than this.
 const MAX_RETRY: Duration = Duration::from_secs(4);
-
-/// Which variant is watched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Abr {
-    /// By measured throughput and buffer.
-    On,
-    /// Always the lowest.
-    Lowest,
-    /// Always the highest.
-    Highest,
-}
-
-/// Which kind of presentation is accepted, and how it is watched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// As the URL's content allows, with low latency where it is offered.
-    Auto,
-    /// HLS, whole segments only.
-    Hls,
-    /// HLS with parts.
-    LowLatencyHls,
-    /// DASH, with low latency where it is offered.
-    Dash,
-}
-
-/// How viewers behave.
-#[derive(Debug, Clone, Copy)]
-pub struct Rules {
-    /// Which variant.
-    pub abr: Abr,
-    /// Which kind.
-    pub mode: Mode,
-}
-
-/// Now, on both clocks.
-#[derive(Debug, Clone, Copy)]
-pub struct Now {
-    /// Since the run began.
-    pub mono: Duration,
-    /// Wall clock, ms since 1970.
-    pub utc_ms: i64,
-}
-
-/// What a request is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A playlist or MPD: its text is wanted.
-    Playlist,
-    /// A playlist asked for before it is there.
-    BlockingPlaylist,
-    /// A header.
-    Init,
-    /// A segment.
-    Segment,
-    /// A segment that is read while it is made: [`Viewer::chunks`] is told of its chunks.
-    ChunkedSegment,
-    /// A part.
-    Part,
-}
-
-impl Kind {
-    /// As the report names it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Playlist => "playlist",
-            Kind::BlockingPlaylist => "blocking_playlist",
-            Kind::Init => "init",
-            Kind::Segment => "segment",
-            Kind::ChunkedSegment => "chunked_segment",
-            Kind::Part => "part",
-        }
-    }
-
-    /// Whether the body is read rather than dropped.
-    pub fn is_text(self) -> bool {
-        matches!(self, Kind::Playlist | Kind::BlockingPlaylist)
-    }
-}
-
-/// What a lane does.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Action {
-    /// Asks for this.
-    Get(Resource, Kind),
-    /// Nothing until then.
-    Wait(Duration),
-    /// Nothing any more.
-    Done,
-}
-
-/// A response.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    /// 0 if the connection broke.
-    pub status: u16,
-    /// Body bytes.
-    pub bytes: u64,
-    /// From the request to the end of the body.
-    pub took: Duration,
-    /// From the request to the first byte of the response.
-    pub waited: Duration,
-    /// What the body says, if it is text.
-    pub playlist: Option<Arc<Playlist>>,
-}
 
 #[derive(Debug, Default)]
 struct Lane {
@@ -498,134 +405,6 @@ impl Viewer {
             tally.latency.add_ms(ms as f64);
         }
     }
-
-    /// Chooses the variant; changes come between segments.
-    fn choose(&mut self, now: Duration) {
-        let Some(root) = self.root.clone() else { return };
-        let bandwidths: Vec<u64> = match &*root {
-            Playlist::Multivariant(list) => list.variants.iter().map(|v| v.bandwidth).collect(),
-            Playlist::Dash(dash) => dash.bandwidths(),
-            Playlist::Media(_) => return,
-        };
-        let lane = &self.lanes[0];
-        if lane.at.is_some_and(|at| at.1 > 0) || !lane.within.is_zero() || lane.align {
-            return;
-        }
-        let wanted = match self.rules.abr {
-            Abr::Lowest => 0,
-            Abr::Highest => bandwidths.len().saturating_sub(1),
-            Abr::On => {
-                let hold = match lane.list.as_deref() {
-                    Some(Playlist::Media(m)) => m.part_hold_back.or(m.delay).unwrap_or(m.target * 2),
-                    _ => Duration::ZERO,
-                };
-                let buffered = self.playback.buffered(self.lanes());
-                self.estimate.choose(now, &bandwidths, self.variant, buffered, hold)
-            }
-        };
-        if self.variant == Some(wanted) {
-            return;
-        }
-        self.variant = Some(wanted);
-        match &*root {
-            Playlist::Multivariant(list) => {
-                let Some(variant) = list.variants.get(wanted) else { return };
-                let group = variant.audio.as_ref();
-                let sound = list.audio.iter().find(|(g, url)| Some(g) == group && *url != variant.url);
-                let sound = sound.map(|a| a.1.clone());
-                self.lanes[0].url = Some(variant.url.clone());
-                if self.lanes[1].url.is_none() {
-                    self.lanes[1].url = sound;
-                }
-            }
-            Playlist::Dash(dash) => {
-                self.lanes[0].url = Some(self.url.clone());
-                self.lanes[1].url = dash_sound(dash, &self.url);
-            }
-            Playlist::Media(_) => {}
-        }
-        self.lanes[0].list = None;
-        self.lanes[0].unchanged = false;
-        self.lanes[0].align = self.lanes[0].at.is_some();
-    }
-}
-
-fn dash_sound(dash: &Dash, url: &str) -> Option<String> {
-    dash.has_audio().then(|| url.to_owned())
-}
-
-/// Where a viewer begins: the hold-back from the end when live, the first segment otherwise.
-fn start(media: &Media, low: bool, utc_ms: i64) -> Option<(u64, usize)> {
-    let first = media.segments.first()?;
-    if media.ended {
-        return Some((first.number, 0));
-    }
-    if let Some(delay) = media.delay {
-        return Some(by_date(media, low, utc_ms.saturating_sub(millis(delay))));
-    }
-    let back = hold_back(media, low);
-    let mut behind = Duration::ZERO;
-    for segment in media.segments.iter().rev() {
-        if low && !segment.parts.is_empty() {
-            for (at, part) in segment.parts.iter().enumerate().rev() {
-                behind += part.duration;
-                if behind >= back {
-                    return Some((segment.number, at));
-                }
-            }
-        } else if segment.at.is_some() {
-            behind += segment.duration;
-            if behind >= back {
-                return Some((segment.number, 0));
-            }
-        }
-    }
-    Some((first.number, 0))
-}
-
-/// How far from the end of a live playlist a viewer plays (RFC 8216bis 4.4.3.8).
-fn hold_back(media: &Media, low: bool) -> Duration {
-    let plain = media.hold_back.unwrap_or(media.target * 3);
-    if low { media.part_hold_back.or(media.part_target.map(|p| p * 3)).unwrap_or(plain) } else { plain }
-}
-
-/// The segment, and the part of it, that holds this date; the first if all are later.
-fn by_date(media: &Media, low: bool, date_ms: i64) -> (u64, usize) {
-    let holds = |s: &&Segment| s.date_ms.is_some_and(|d| d <= date_ms.saturating_add(20));
-    let segment = media.segments.iter().rev().find(holds).or(media.segments.first());
-    let Some(segment) = segment else { return (0, 0) };
-    let mut at = 0;
-    let mut date = segment.date_ms.unwrap_or(date_ms);
-    if low {
-        for part in &segment.parts {
-            date = date.saturating_add(millis(part.duration));
-            if date > date_ms.saturating_add(20) {
-                break;
-            }
-            at += 1;
-        }
-        at = at.min(segment.parts.len().saturating_sub(1));
-    }
-    (segment.number, at)
-}
-
-/// The place in another variant's list: the same number if its date agrees with what is there, by date otherwise.
-fn aligned(media: &Media, at: (u64, usize), end_us: Option<i64>) -> (u64, usize) {
-    let (Some(end), true) = (end_us, media.delay.is_none()) else { return at };
-    let end = end / 1000;
-    let near = |s: &&Segment| s.date_ms.is_some_and(|d| d.abs_diff(end) <= millis(s.duration).unsigned_abs() / 2);
-    let last = media.segments.iter().rev().find(|s| s.date_ms.is_some_and(|d| d <= end));
-    let same = media.segments.iter().find(|s| s.number == at.0).filter(near);
-    match (same, media.segments.iter().find(near), last) {
-        (Some(_), _, _) | (None, None, None) => at,
-        (None, Some(found), _) => (found.number, 0),
-        // It comes after the newest there is.
-        (None, None, Some(last)) => (last.number.saturating_add(1), 0),
-    }
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

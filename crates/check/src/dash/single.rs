@@ -243,7 +243,8 @@ fn written_form(representation: &Representation, mpd: &Mpd, url: &str, findings:
         findings.error_at("2.9", url, template.line, format!("{id}: the first S has no @t"));
     }
     let unmerged = entries.windows(2).any(|p| match p {
-        [a, b] => a.get("d") == b.get("d") && b.get("t").is_none(),
+        // A long run may be cut in pieces, so that each can go when its segments have expired (STANDARDS 2.7).
+        [a, b] => a.get("d") == b.get("d") && b.get("t").is_none() && a.get("r").or(b.get("r")).is_none(),
         _ => false,
     });
     if unmerged {

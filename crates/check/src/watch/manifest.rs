@@ -126,7 +126,7 @@ impl Manifest {
             watch.report.segments += 1;
             watch.report.media_bytes += response.body.len() as u64;
             let Some(read) = segment::read(&response.body, header, &url, &mut watch.findings) else { continue };
-            compare_entry(watch, &url, template, *entry, &read);
+            compare_entry(watch, &url, (template, header), *entry, &read);
             same_bytes(watch, &url, &response.body, &read, header, renditions);
         }
         let Some(last) = timeline.last() else { return };
@@ -199,11 +199,22 @@ fn timeline(mpd: &Mpd, index: usize, representation: &Representation, now: UtcTi
 }
 
 /// CHECK-2c, 2.9: `S@t` and `S@d` are those of the bytes.
-fn compare_entry(watch: &mut Watch<'_>, url: &str, template: &Template, entry: Entry, read: &segment::Segment) {
+fn compare_entry(
+    watch: &mut Watch<'_>,
+    url: &str,
+    (template, header): (&Template, &header::Header),
+    entry: Entry,
+    read: &segment::Segment,
+) {
     if template.timeline.is_none() {
-        let off = i64::try_from(entry.start).unwrap_or(i64::MAX).abs_diff(read.earliest);
-        if off > entry.duration / 2 {
-            let message = format!("it is {off} ticks off its place by @duration, over half of {}", entry.duration);
+        let nanos = |ticks: i64, scale: u64| i128::from(ticks) * 1_000_000_000 / i128::from(scale.max(1));
+        let scale = template.timescale.unwrap_or(1);
+        let due = nanos(i64::try_from(entry.start).unwrap_or(i64::MAX), scale);
+        let off = nanos(read.earliest, u64::from(header.timescale)).abs_diff(due);
+        let length = nanos(i64::try_from(entry.duration).unwrap_or(i64::MAX), scale).unsigned_abs();
+        if off > length / 2 {
+            let (off, length) = (off as f64 / 1e9, length as f64 / 1e9);
+            let message = format!("it is {off:.3} s off its place by @duration, over half of {length:.3} s");
             watch.findings.error("2.9", url, message);
         }
         return;

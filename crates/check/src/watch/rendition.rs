@@ -253,7 +253,7 @@ impl Rendition {
             watch.findings.error("CHECK-1e", &url, "a segment without Cache-Control");
         }
         let kind = response.header("content-type").unwrap_or("none");
-        if !MEDIA_TYPES.iter().any(|t| kind.starts_with(t)) {
+        if !header_url.is_empty() && !MEDIA_TYPES.iter().any(|t| kind.starts_with(t)) {
             watch.findings.error("CHECK-1e", &url, format!("Content-Type of a segment is {kind}"));
         }
         // An I-frame is a part of a segment; its boxes are cut.

@@ -77,6 +77,8 @@ pub fn run_check(arguments: &CheckArgs) -> ExitCode {
         eprintln!("millstream: cannot read {}: {cause}", arguments.url);
         return ExitCode::from(2);
     }
+    // A run that read no media because it cannot has proved nothing.
+    let blind = report.segments == 0 && !report.not_read.is_empty();
     report.findings.retain(|f| wanted(arguments, f));
     let text = if arguments.json {
         serde_json::to_string_pretty(&report).unwrap_or_default() + "\n"
@@ -84,6 +86,10 @@ pub fn run_check(arguments: &CheckArgs) -> ExitCode {
         listing(&report, arguments.all)
     };
     if std::io::stdout().write_all(text.as_bytes()).is_err() {
+        return ExitCode::from(2);
+    }
+    if blind {
+        eprintln!("millstream: no media of {} is of a kind that is read", arguments.url);
         return ExitCode::from(2);
     }
     ExitCode::from(u8::from(!report.findings.is_empty()))
