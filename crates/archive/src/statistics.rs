@@ -1,10 +1,13 @@
-//! What the store and the recordings count. Plain atomics, read by who exports metrics.
+//! What the store and the recordings count, and how it is shown among the metrics.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// Upper bounds of the latency buckets, in milliseconds; the last bucket is open.
-pub const LATENCY_MS: [u64; 12] = [5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000];
+use millstream_telemetry::archive::{ArchiveMetrics, StoreRequestMetrics};
+use millstream_telemetry::{Histogram, Metrics};
+
+use crate::running::Running;
 
 /// Kinds of requests to a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,10 +44,8 @@ pub struct Requests {
     pub answered: AtomicU64,
     /// That failed.
     pub failed: AtomicU64,
-    /// Sum of their latencies in microseconds.
-    pub micros: AtomicU64,
-    /// Latencies by bucket, not cumulative; the last one is for what took longer.
-    pub buckets: [AtomicU64; LATENCY_MS.len() + 1],
+    /// Their latencies.
+    pub latency: Histogram,
 }
 
 /// Counters of one store.
@@ -85,11 +86,79 @@ impl Statistics {
     pub fn count(&self, operation: Operation, answered: bool, took: Duration) {
         let requests = self.requests(operation);
         if answered { &requests.answered } else { &requests.failed }.fetch_add(1, Relaxed);
-        requests.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
-        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let bucket = LATENCY_MS.partition_point(|b| *b < ms);
-        if let Some(bucket) = requests.buckets.get(bucket) {
-            bucket.fetch_add(1, Relaxed);
+        requests.latency.observe(took);
+    }
+}
+
+/// Shows what is counted among the metrics.
+pub struct Exported {
+    statistics: Arc<Statistics>,
+    running: Running,
+    metrics: ArchiveMetrics,
+    requests: [(Operation, StoreRequestMetrics); 4],
+}
+
+impl Exported {
+    /// What this store and the recordings of this process count.
+    pub fn new(metrics: &Metrics, statistics: Arc<Statistics>, running: Running) -> Self {
+        let requests = Operation::ALL.map(|operation| {
+            let latency = &statistics.requests(operation).latency;
+            (operation, metrics.store_requests(operation.label(), latency))
+        });
+        Exported { metrics: metrics.archive(), statistics, running, requests }
+    }
+
+    /// Takes the figures anew. Call it before rendering.
+    pub fn refresh(&self) {
+        let (s, m) = (&self.statistics, &self.metrics);
+        m.recordings.set(self.running.count() as f64);
+        m.segments.advance_to(s.stored_segments.load(Relaxed));
+        m.bytes.advance_to(s.stored_bytes.load(Relaxed));
+        m.lost_segments.advance_to(s.lost_segments.load(Relaxed));
+        m.retries.advance_to(s.retries.load(Relaxed));
+        m.page_hits.advance_to(s.page_hits.load(Relaxed));
+        m.page_misses.advance_to(s.page_misses.load(Relaxed));
+        m.pending_segments.set(s.pending_segments.load(Relaxed) as f64);
+        m.spool_bytes.set(s.spooled_bytes.load(Relaxed) as f64);
+        for (operation, metrics) in &self.requests {
+            let requests = s.requests(*operation);
+            metrics.answered.advance_to(requests.answered.load(Relaxed));
+            metrics.failed.advance_to(requests.failed.load(Relaxed));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_is_among_the_metrics() {
+        let (metrics, statistics) = (Metrics::new(), Arc::new(Statistics::default()));
+        let exported = Exported::new(&metrics, statistics.clone(), Running::default());
+        statistics.count(Operation::Put, true, Duration::from_millis(30));
+        statistics.count(Operation::Get, false, Duration::from_secs(30));
+        statistics.retries.fetch_add(2, Relaxed);
+        statistics.pending_segments.fetch_add(3, Relaxed);
+        statistics.spooled_bytes.fetch_add(1000, Relaxed);
+        statistics.lost_segments.fetch_add(4, Relaxed);
+        // Twice: counters do not count twice.
+        exported.refresh();
+        exported.refresh();
+        let text = metrics.render();
+        for line in [
+            "millstream_archive_recordings 0",
+            "millstream_archive_lost_segments_total 4",
+            "millstream_archive_pending_segments 3",
+            "millstream_archive_spool_bytes 1000",
+            "millstream_archive_retries_total 2",
+            "millstream_archive_requests_total{operation=\"put\",result=\"answered\"} 1",
+            "millstream_archive_requests_total{operation=\"get\",result=\"failed\"} 1",
+            "millstream_archive_request_duration_seconds_bucket{operation=\"put\",le=\"0.025\"} 0",
+            "millstream_archive_request_duration_seconds_bucket{operation=\"put\",le=\"0.05\"} 1",
+            "millstream_archive_request_duration_seconds_sum{operation=\"get\"} 30",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}\n{text}");
         }
     }
 }

@@ -137,8 +137,8 @@ async fn a_clip_by_channel_and_time_plays_and_outlives_its_recording() {
     assert_eq!((clip["start"].as_str(), clip["end"].as_str()), (Some(&*ago(900)), Some(&*ago(880))));
     assert_eq!(clip["clip"]["of"], *id);
     let name_id = AssetId::new(&name).unwrap();
-    let (playlist, _) =
-        api.store.get(&layout::file(&name_id, "720p/index.m3u8")).await.unwrap_or_else(|_| panic!("no list"));
+    let media = layout::rendition_file(&name_id, &RenditionName::new("720p").unwrap(), layout::MEDIA);
+    let (playlist, _) = api.store.get(&media).await.unwrap();
     assert_eq!(std::str::from_utf8(&playlist).unwrap().matches("#EXTINF").count(), 10);
     assert_eq!(api.call("GET", &format!("/api/v1/assets/{id}")).await.json()["clips"], json!([name]));
 

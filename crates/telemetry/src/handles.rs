@@ -315,6 +315,8 @@ mod tests {
         let server = metrics.server();
         server.ingest_connections("rtmp");
         server.ingest_refused("rtmp", "key");
+        metrics.archive();
+        metrics.store_requests("put", &Histogram::default());
         metrics.edge();
         metrics.edge_origin("http://a:1");
         crate::process::ProcessMetrics::new(&metrics, "1.0.0", 0.0);

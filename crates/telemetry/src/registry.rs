@@ -26,6 +26,11 @@ impl Counter {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
+    /// Counts up to a total that is counted elsewhere. Nobody else may count on it.
+    pub fn advance_to(&self, total: u64) {
+        self.0.fetch_max(total, Ordering::Relaxed);
+    }
+
     /// The count.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -150,6 +155,11 @@ impl Metrics {
             Series::Times(histogram) => histogram,
             _ => Histogram::default(),
         }
+    }
+
+    /// Shows a histogram that was made elsewhere as the one of `metric` with these label values.
+    pub fn adopt_histogram(&self, metric: &Metric, labels: &[&str], histogram: &Histogram) {
+        self.series(metric, labels, || Series::Times(histogram.clone()));
     }
 
     /// Forgets every series of a channel. Handles that are still held count on, unseen.

@@ -92,6 +92,17 @@ metrics! {
     WINDOW_BYTES Gauge "window_bytes" ["channel"] "bytes" "Media kept in memory.";
     PUBLISH_LATENCY Histogram "publish_latency_seconds" ["channel"] "seconds" "Time from a part's last frame to the part being listed.";
 
+    ARCHIVE_RECORDINGS Gauge "archive_recordings" [] "" "Recordings that this node makes.";
+    ARCHIVE_SEGMENTS Counter "archive_segments_total" [] "" "Segments of recordings put into the store.";
+    ARCHIVE_BYTES Counter "archive_bytes_total" [] "bytes" "Bytes of segments put into the store.";
+    ARCHIVE_LOST Counter "archive_lost_segments_total" [] "" "Finished segments that could not be kept.";
+    ARCHIVE_PENDING Gauge "archive_pending_segments" [] "" "Finished segments that are not in the store and its index yet.";
+    ARCHIVE_SPOOL_BYTES Gauge "archive_spool_bytes" [] "bytes" "Bytes of segments that wait on the local disk for the store.";
+    ARCHIVE_RETRIES Counter "archive_retries_total" [] "" "Uploads and publications that failed and were tried again.";
+    ARCHIVE_REQUESTS Counter "archive_requests_total" ["operation", "result"] "" "Requests to the store: put, get, list, delete; answered (also by finding nothing) or failed.";
+    ARCHIVE_SECONDS Histogram "archive_request_duration_seconds" ["operation"] "seconds" "Time of a request to the store.";
+    ARCHIVE_PAGES Counter "archive_index_pages_total" ["result"] "" "Index pages asked for by clips and time shift: hit (in memory), miss (read from the store).";
+
     HTTP_CONNECTIONS Gauge "http_connections" [] "" "Open HTTP connections.";
     HTTP_REQUESTS Counter "http_requests_total" ["kind", "status"] "" "Requests answered.";
     HTTP_BYTES Counter "http_response_bytes_total" ["kind"] "bytes" "Bytes of bodies sent.";

@@ -40,7 +40,7 @@ pub async fn serve(config: Config) -> Result<()> {
     let router = Router::new()
         .route("/api/v1/edge", get(move || async move { Json(status.origins()) }))
         .route("/api/v1/time", get(move || async move { api::time_now(time.as_ref()) }))
-        .merge(operations::router(metrics.clone(), clock.as_ref(), stopping))
+        .merge(operations::router(metrics.clone(), None, clock.as_ref(), stopping))
         .fallback(operations::nothing_here);
     let media: Arc<dyn millstream_delivery::answer::Delivery> = Arc::<Edge>::clone(&edge);
     let media = access::guard(&config, &clock, media)?;

@@ -25,6 +25,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use millstream_access::StreamKey;
 use millstream_archive::library::Library;
+use millstream_archive::statistics::Exported;
 use millstream_control::api::{self, ApiState};
 use millstream_control::documents::Documents;
 use millstream_control::registry::Registry;
@@ -128,8 +129,10 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
         listening: listening.clone(),
         hosts: config.server.hosts.clone(),
     };
+    let exported = Exported::new(&metrics, Arc::clone(archive.store().statistics()), archive.running().clone());
     let router = api::router(state).merge(assets::router()).merge(operations::router(
         metrics.clone(),
+        Some(exported),
         clock.as_ref(),
         stopping.clone(),
     ));
