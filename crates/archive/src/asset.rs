@@ -165,6 +165,12 @@ impl Asset {
         }
     }
 
+    /// An import that begins.
+    pub fn import(id: AssetId, title: &str, created: UtcTime, target_duration: u32) -> Self {
+        let asset = Self::recording(id, "", created, target_duration);
+        Asset { kind: Kind::Import, channel: None, title: title.to_owned(), ..asset }
+    }
+
     /// What a recording knows, with what others may have changed in the stored document: the title, the deletion.
     #[must_use]
     pub fn with_changes_of(&self, stored: &Asset) -> Self {
@@ -254,6 +260,9 @@ pub struct TrackInfo {
     pub codec: String,
     /// Video or audio.
     pub media: Media,
+    /// The storyboard shows it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pictures: bool,
 }
 
 /// The shape of a track.
@@ -310,6 +319,7 @@ impl TrackInfo {
             bit_rate: track.bit_rate,
             codec: track.codec_string(),
             media,
+            pictures: false,
         }
     }
 

@@ -52,6 +52,9 @@ pub struct Options {
     pub backoff: Backoff,
     /// Of the core.
     pub settings: Settings,
+    /// The source can wait ([`Handle::put_segment`]): while as much is in memory as may be, nothing more is taken, and
+    /// nothing is lost. Default false.
+    pub patient: bool,
     /// Where the recording is known to this process while it runs.
     pub running: Running,
 }
@@ -66,6 +69,7 @@ impl Default for Options {
             queue: 256,
             backoff: Backoff::default(),
             settings: Settings::default(),
+            patient: false,
             running: Running::default(),
         }
     }
@@ -135,15 +139,7 @@ impl Handle {
         discontinuity: bool,
         chunks: &[Chunk],
     ) -> Result<(), NotTaken> {
-        let sum = |f: fn(&Chunk) -> u64| chunks.iter().map(f).sum::<u64>();
-        let cell = Cell {
-            start: chunks.first().map_or(0, |c| c.start),
-            duration: u32::try_from(sum(|c| c.duration)).unwrap_or(u32::MAX),
-            bytes: u32::try_from(sum(|c| c.bytes.len() as u64)).unwrap_or(u32::MAX),
-            head: chunks.first().map_or(0, |c| c.first_sample_end),
-        };
-        let chunks = chunks.iter().map(|c| c.bytes.clone()).collect();
-        let input = Input::Segment { rendition: rendition.clone(), number, cell, discontinuity, chunks };
+        let input = segment(rendition, number, discontinuity, chunks);
         self.inputs.try_send(input).map_err(|_| {
             let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
             if missed.len() < MAX_MISSED {
@@ -152,6 +148,49 @@ impl Handle {
             NotTaken
         })
     }
+
+    /// As [`Handle::line_up`], but waits for room.
+    ///
+    /// # Errors
+    /// The recording has ended.
+    pub async fn put_line_up(&self, first: u64, init: &str, tracks: Vec<(TrackInfo, Bytes)>) -> Result<(), NotTaken> {
+        self.inputs.send(Input::LineUp { first, init: init.to_owned(), tracks }).await.map_err(|_| NotTaken)
+    }
+
+    /// As [`Handle::leave`], but waits for room.
+    ///
+    /// # Errors
+    /// The recording has ended.
+    pub async fn put_leave(&self) -> Result<(), NotTaken> {
+        self.inputs.send(Input::Leave).await.map_err(|_| NotTaken)
+    }
+
+    /// As [`Handle::segment`], but waits for room.
+    ///
+    /// # Errors
+    /// The recording has ended.
+    pub async fn put_segment(
+        &self,
+        rendition: &RenditionName,
+        number: u64,
+        discontinuity: bool,
+        chunks: &[Chunk],
+    ) -> Result<(), NotTaken> {
+        self.inputs.send(segment(rendition, number, discontinuity, chunks)).await.map_err(|_| NotTaken)
+    }
+}
+
+/// A segment to be handed over. Its bytes are shared.
+fn segment(rendition: &RenditionName, number: u64, discontinuity: bool, chunks: &[Chunk]) -> Input {
+    let sum = |f: fn(&Chunk) -> u64| chunks.iter().map(f).sum::<u64>();
+    let cell = Cell {
+        start: chunks.first().map_or(0, |c| c.start),
+        duration: u32::try_from(sum(|c| c.duration)).unwrap_or(u32::MAX),
+        bytes: u32::try_from(sum(|c| c.bytes.len() as u64)).unwrap_or(u32::MAX),
+        head: chunks.first().map_or(0, |c| c.first_sample_end),
+    };
+    let chunks = chunks.iter().map(|c| c.bytes.clone()).collect();
+    Input::Segment { rendition: rendition.clone(), number, cell, discontinuity, chunks }
 }
 
 /// A finished segment that is not released yet.
@@ -248,6 +287,11 @@ impl Recording {
         (handle, recording)
     }
 
+    /// Number of the first row that is not settled; `None` if there is none yet. A source that is not live goes on there.
+    pub fn next_number(&self) -> Option<u64> {
+        self.core.index().last().map(|row| row.number.saturating_add(1))
+    }
+
     /// Records until the handle is dropped (or [`Handle::leave`] was called) and everything that was handed over is in the store and published.
     /// Returns the asset as it was published last.
     pub async fn run(mut self) -> Asset {
@@ -281,7 +325,7 @@ impl Recording {
         let wait = wait.unwrap_or(Duration::from_secs(3600)).max(Duration::from_millis(1));
         let publishing = self.publication.is_some();
         tokio::select! {
-            input = self.inputs.recv(), if self.open && !self.left => match input {
+            input = self.inputs.recv(), if self.open && !self.left && self.has_room() => match input {
                 Some(input) => self.take(input).await,
                 None => {
                     self.take_missed();
@@ -295,6 +339,11 @@ impl Recording {
             published = publish::finished(&mut self.publication), if publishing => self.published(published),
             () = tokio::time::sleep(wait), if !publishing => {}
         }
+    }
+
+    /// Whether more may be taken.
+    fn has_room(&self) -> bool {
+        !self.options.patient || self.in_memory < self.options.memory_bytes
     }
 
     async fn take(&mut self, input: Input) {
@@ -315,7 +364,8 @@ impl Recording {
             Input::Segment { rendition, number, cell, discontinuity, chunks } => {
                 let bytes = u64::from(cell.bytes);
                 let spooled = self.keep(&rendition, number, discontinuity, &chunks, bytes).await;
-                let fits = self.in_memory + bytes <= self.options.memory_bytes;
+                // Who can wait has waited: what is taken then is kept.
+                let fits = self.options.patient || self.in_memory + bytes <= self.options.memory_bytes;
                 if !spooled && !fits {
                     self.lose(&rendition, number);
                     return;

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use millstream_media::storyboard;
 use millstream_media::time::UtcTime;
 
 use crate::asset::{Asset, AssetId, Kind, State};
@@ -40,7 +41,8 @@ pub enum Decision {
     Sweep(AssetId),
 }
 
-/// What to do with the assets of one channel under its policy. Recordings that go on and clips are never marked; those
+/// What to do with the assets of one channel under its policy. Recordings that go on, clips and imports are never
+/// marked; those
 /// that are marked already count as gone.
 pub fn plan_at(assets: &[Asset], policy: &Policy, now: UtcTime) -> Vec<Decision> {
     let mut decisions = Vec::new();
@@ -53,7 +55,8 @@ pub fn plan_at(assets: &[Asset], policy: &Policy, now: UtcTime) -> Vec<Decision>
                     decisions.push(Decision::Sweep(asset.id.clone()));
                 }
             }
-            (_, Kind::Clip { .. }) => {}
+            // Imports stay until somebody deletes them: they are no by-product of a channel.
+            (_, Kind::Clip { .. } | Kind::Import) => {}
             (State::Recording, _) => bytes = bytes.saturating_add(asset.bytes),
             (State::Ended, _) => {
                 bytes = bytes.saturating_add(asset.bytes);
@@ -147,7 +150,8 @@ pub async fn sweep(store: &Store, id: &AssetId) -> Result<Swept, StoreError> {
                 (_, Some(number)) => is_referenced(number, &references),
                 // Index pages and references; a clip of it is found by them.
                 (Some(layout::INDEX | layout::REFERENCES), _) => true,
-                _ => file.starts_with("init-"),
+                // The storyboard is small: all of it stays for its clips.
+                _ => file.starts_with("init-") || storyboard::sheet_number(file).is_some(),
             };
         if is_needed {
             left += 1;

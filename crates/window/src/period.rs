@@ -27,8 +27,16 @@ pub struct Period {
     stand_ins: BTreeMap<RenditionName, Option<usize>>,
 }
 
+/// The version of the init segments of these tracks together: eight hexadecimal digits, a function of their names and
+/// bytes.
+pub fn init_version(tracks: &[(Track, Bytes)]) -> String {
+    let parts = tracks.iter().map(|(track, init)| (track.name.as_str(), short(fnv1a(FNV_OFFSET, init))));
+    short(parts.fold(FNV_OFFSET, |h, (name, version)| fnv1a(fnv1a(h, name.as_bytes()), version.as_bytes())))
+}
+
 impl Period {
     pub(crate) fn new(first_segment: u64, tracks: Vec<(Track, Bytes)>) -> Self {
+        let all = init_version(&tracks);
         let tracks: Vec<PeriodTrack> = tracks
             .into_iter()
             .map(|(track, init)| {
@@ -36,10 +44,7 @@ impl Period {
                 PeriodTrack { track, init, init_version }
             })
             .collect();
-        let all = tracks
-            .iter()
-            .fold(FNV_OFFSET, |h, t| fnv1a(fnv1a(h, t.track.name.as_str().as_bytes()), t.init_version.as_bytes()));
-        Period { first_segment, tracks, init_version: short(all), stand_ins: BTreeMap::new() }
+        Period { first_segment, tracks, init_version: all, stand_ins: BTreeMap::new() }
     }
 
     /// Its first segment's number.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use millstream_archive::asset::{Asset, AssetId, State};
+use millstream_archive::asset::{Asset, AssetId, Kind, State};
 use millstream_archive::recording::Options;
 use millstream_archive::running::Running;
 use millstream_archive::spool::Spool;
@@ -206,7 +206,8 @@ impl Archive {
         let longest = catalog::Continuation::default();
         for asset in assets {
             let last = asset.end.or(asset.start).unwrap_or(asset.created);
-            if asset.state == State::Recording && now.since(last) > longest.longest + longest.pause {
+            let is_recording = asset.state == State::Recording && asset.kind == Kind::Recording;
+            if is_recording && now.since(last) > longest.longest + longest.pause {
                 self.finish(asset);
             }
         }
