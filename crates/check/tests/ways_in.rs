@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use millstream_check::fetch::Response;
 use millstream_check::{Options, Report, live};
+use presentation::fault::text;
 use presentation::{Fault, World};
 
 const MPD: &str = "http://test/live/demo/manifest.mpd";
@@ -20,14 +21,6 @@ fn run(url: &str, world: &mut World) -> Report {
 
 fn lines(report: &Report) -> Vec<String> {
     report.findings.iter().map(ToString::to_string).collect()
-}
-
-fn text(path: &'static str, change: impl Fn(String) -> String + 'static) -> Fault {
-    Box::new(move |url, _, response| {
-        if url.contains(path) && response.status == 200 {
-            response.body = Bytes::from(change(String::from_utf8(response.body.to_vec()).unwrap()));
-        }
-    })
 }
 
 /// The MPD with `@duration` in place of timelines.
@@ -56,14 +49,14 @@ fn an_mpd_alone_is_followed() {
 
 #[test]
 fn segments_by_duration_are_read_and_must_be_near_their_place() {
-    let mut world = World::new(text("manifest.mpd", |t| by_duration(&t)));
+    let mut world = World::new(text("manifest.mpd", |t, _| by_duration(&t)));
     let report = run(MPD, &mut world);
     // Its one finding is that a change of nothing but the time is a change: this MPD need not change at all.
     let others: Vec<_> = lines(&report).into_iter().filter(|l| !l.contains("CHECK-2b: @publishTime moved")).collect();
     assert_eq!(others, Vec::<String>::new());
     assert!(report.segments >= 3 * 12, "{report:?}");
     // STANDARDS 2.9: off by more than half a segment.
-    let shifted = |t: String| {
+    let shifted = |t: String, _| {
         by_duration(&t).replace("timescale=\"25000\"", "timescale=\"25000\" presentationTimeOffset=\"30000\"")
     };
     let report = run(MPD, &mut World::new(text("manifest.mpd", shifted)));
@@ -72,7 +65,7 @@ fn segments_by_duration_are_read_and_must_be_near_their_place() {
 
 #[test]
 fn other_addressing_is_told_as_not_read() {
-    let mut world = World::new(text("manifest.mpd", |t| t.replace("SegmentTemplate", "SegmentList")));
+    let mut world = World::new(text("manifest.mpd", |t, _| t.replace("SegmentTemplate", "SegmentList")));
     let report = run(MPD, &mut world);
     assert!(report.not_read.iter().any(|w| w.contains("720p") && w.contains("SegmentList")), "{report:?}");
     assert!(!report.findings.iter().any(|f| f.rule == "2.8"), "{report:?}");
@@ -81,7 +74,7 @@ fn other_addressing_is_told_as_not_read() {
 #[test]
 fn base_urls_of_every_level_count() {
     let mut world = World::new(Box::new(|url, ms, response| {
-        text("manifest.mpd", |t| {
+        text("manifest.mpd", |t, _| {
             t.replace(
                 "<Period id=\"p\" start=\"PT0S\">",
                 "<BaseURL>/live/</BaseURL><Period id=\"p\" start=\"PT0S\"><BaseURL>x/</BaseURL>",
@@ -141,14 +134,14 @@ fn a_signed_query_is_carried_as_the_lists_carry_it() {
 #[test]
 fn findings_name_their_line() {
     let line_of = |report: &Report, rule: &str| report.findings.iter().find(|f| f.rule == rule).and_then(|f| f.line);
-    let long = text("720p/index.m3u8", |t| t.replace("TARGETDURATION:2", "TARGETDURATION:1"));
+    let long = text("720p/index.m3u8", |t, _| t.replace("TARGETDURATION:2", "TARGETDURATION:1"));
     // The first segment's URI: seven lines of header, then date, EXTINF, URI.
     assert_eq!(line_of(&run(PLAYLIST, &mut World::new(long)), "1.7"), Some(10));
-    let version = text("720p/index.m3u8", |t| t.replace("VERSION:6", "VERSION:5"));
+    let version = text("720p/index.m3u8", |t, _| t.replace("VERSION:6", "VERSION:5"));
     assert_eq!(line_of(&run(PLAYLIST, &mut World::new(version)), "1.4"), Some(2));
-    let variant = text("demo/index.m3u8", |t| t.replacen("FRAME-RATE=25.000", "FRAME-RATE=25", 1));
+    let variant = text("demo/index.m3u8", |t, _| t.replacen("FRAME-RATE=25.000", "FRAME-RATE=25", 1));
     assert_eq!(line_of(&run(PLAYLIST, &mut World::new(variant)), "1.28"), Some(5));
-    let gap = text("manifest.mpd", |t| t.replace("><", ">\n<").replacen("d=\"50000\"", "d=\"49000\"", 1));
+    let gap = text("manifest.mpd", |t, _| t.replace("><", ">\n<").replacen("d=\"50000\"", "d=\"49000\"", 1));
     // MPD, Period, AdaptationSet, SegmentTemplate, SegmentTimeline, S, and the S after the gap.
     assert_eq!(line_of(&run(MPD, &mut World::new(gap)), "2.10"), Some(8));
 }
@@ -156,9 +149,9 @@ fn findings_name_their_line() {
 #[test]
 fn media_that_is_no_fragmented_mp4_is_told_as_not_read() {
     let mut world = World::new(Box::new(|url, ms, response| {
-        text("index.m3u8", |t| t.lines().filter(|l| !l.starts_with("#EXT-X-MAP")).map(|l| format!("{l}\n")).collect())(
-            url, ms, response,
-        );
+        text("index.m3u8", |t, _| {
+            t.lines().filter(|l| !l.starts_with("#EXT-X-MAP")).map(|l| format!("{l}\n")).collect()
+        })(url, ms, response);
         if url.ends_with(".m4s") && response.status == 200 {
             response.body = Bytes::from(vec![0x47; 188 * 4]);
         }

@@ -1,6 +1,8 @@
 //! A faultless live presentation on a made-up clock: two video renditions and one of audio, epoch-locked at 25
 //! frames a second and 2 s segments. Everything is a function of the time it is asked at. A test breaks one thing.
 
+pub mod fault;
+
 use bytes::Bytes;
 use millstream_check::fetch::{Fetch, FetchError, Request, Response};
 use millstream_media::time::UtcTime;
