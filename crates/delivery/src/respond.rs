@@ -2,7 +2,11 @@
 //!
 //! RFC 9110 sections 13 (conditions) and 14 (ranges); cache lives as STANDARDS 1.48 has them.
 
+use std::io::Write as _;
+
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 
@@ -186,6 +190,14 @@ fn entity_tag(etag: &HeaderValue, gzip: bool) -> HeaderValue {
     let suffix: &[u8] = if gzip { b"-gz\"" } else { b"\"" };
     let tag = [b"\"", etag.as_bytes(), suffix].concat();
     HeaderValue::from_maybe_shared(Bytes::from(tag)).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
+}
+
+/// Text compressed as playlists and MPDs are: small and quickly.
+pub fn gzip(text: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 4 + 64), Compression::new(5));
+    // Writing to memory does not fail.
+    let _ = encoder.write_all(text);
+    encoder.finish().map(Bytes::from).unwrap_or_default()
 }
 
 /// Whether the client takes gzip (RFC 9110 12.5.3): named, or `*`, and not with `q=0`.

@@ -3,12 +3,16 @@
 use std::collections::HashMap;
 
 use futures::future::BoxFuture;
+use futures::{StreamExt, TryStreamExt};
 use object_store::PutPayload;
 
 use crate::asset::{Asset, AssetId, State};
 use crate::recorder::{File, Publication};
 use crate::store::{Store, StoreError, Version};
 use crate::{documents, layout};
+
+/// Playlists written at once.
+const PUTS: usize = 8;
 
 /// How a publication went.
 pub(super) struct Published {
@@ -66,14 +70,21 @@ async fn write(
     }
 }
 
-/// Writes playlists and the MPD in their order.
+/// Writes playlists and the MPD, those of renditions at once: who names others comes after them.
 pub(crate) async fn put_files(store: &Store, asset: &AssetId, files: &[File]) -> Result<(), StoreError> {
-    for file in files {
-        let path = match &file.rendition {
-            Some(rendition) => layout::rendition_file(asset, rendition, file.name),
-            None => layout::file(asset, file.name),
-        };
-        store.put(&path, PutPayload::from(file.text.clone().into_bytes())).await?;
+    let (renditions, others): (Vec<&File>, Vec<&File>) = files.iter().partition(|f| f.rendition.is_some());
+    let puts: Vec<_> = renditions.into_iter().map(|file| put_file(store, asset, file)).collect();
+    futures::stream::iter(puts).buffer_unordered(PUTS).try_collect::<Vec<()>>().await?;
+    for file in others {
+        put_file(store, asset, file).await?;
     }
     Ok(())
+}
+
+async fn put_file(store: &Store, asset: &AssetId, file: &File) -> Result<(), StoreError> {
+    let path = match &file.rendition {
+        Some(rendition) => layout::rendition_file(asset, rendition, file.name),
+        None => layout::file(asset, file.name),
+    };
+    store.put(&path, PutPayload::from(file.text.clone().into_bytes())).await.map(|_| ())
 }
