@@ -15,8 +15,10 @@ mod init;
 pub mod read;
 mod sample_entry;
 
-pub use chunk::{ChunkHead, MAX_CHUNK_BYTES, MAX_PARTS_PER_SEGMENT, WriteError, chunk, sequence_number};
-pub use init::init_segment;
+pub use chunk::{
+    ChunkHead, EncryptedSample, MAX_CHUNK_BYTES, MAX_PARTS_PER_SEGMENT, WriteError, chunk, protected_chunk, sequence_number,
+};
+pub use init::{init_segment, protected_init_segment};
 
 /// A box type or brand.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

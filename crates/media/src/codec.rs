@@ -12,18 +12,21 @@ use crate::grid::FrameRate;
 mod aac;
 mod av1;
 mod avc;
+mod avc_slice;
 mod avc_sps;
 mod bits;
 mod hevc;
 mod hevc_sps;
 pub mod nal;
 mod opus;
+mod slice;
 
 pub use aac::AacConfig;
 pub use av1::Av1Config;
 pub use avc::AvcConfig;
 pub use hevc::HevcConfig;
 pub use opus::OpusConfig;
+pub use slice::SliceHeaders;
 
 /// Longest configuration record accepted, in bytes. Real ones have less than 1 KiB.
 pub const MAX_RECORD_BYTES: usize = 64 * 1024;

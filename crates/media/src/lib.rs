@@ -9,11 +9,16 @@
 //! - [`track`]: what a rendition is.
 //! - [`segment`]: chunks and segment ends.
 //! - [`cmaf`]: writing and reading CMAF boxes.
+//! - [`protection`]: what is said of encrypted tracks.
+//! - [`jpeg`]: joining pictures; [`storyboard`]: small pictures of what was shown.
 
 pub mod cmaf;
 pub mod codec;
 pub mod grid;
+pub mod jpeg;
+pub mod protection;
 pub mod segment;
+pub mod storyboard;
 pub mod time;
 pub mod track;
 pub mod unit;

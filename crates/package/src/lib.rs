@@ -7,10 +7,12 @@
 //! - [`hls`]: multivariant, media and I-frame playlists.
 //! - [`dash`]: the MPD.
 //! - [`passthrough`]: a contribution that is not encoded, to periods and chunks.
+//! - [`protection`]: clear chunks in, encrypted chunks out.
 //! - [`segmenter`]: samples in, chunks and segment ends out.
 
 pub mod assembly;
 pub mod dash;
 pub mod hls;
 pub mod passthrough;
+pub mod protection;
 pub mod segmenter;

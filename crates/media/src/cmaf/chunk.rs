@@ -2,6 +2,7 @@
 
 use super::TRACK_ID;
 use super::boxes::BoxWriter;
+use crate::protection::Subsample;
 use crate::segment::Chunk;
 use crate::time::UtcTime;
 use crate::unit::Sample;
@@ -55,6 +56,9 @@ pub enum WriteError {
         /// Where the one before it ends.
         expected: u64,
     },
+    /// There is not one description of encryption for each sample, or one does not fit.
+    #[error("what is said of the encryption does not fit the samples")]
+    Encryption,
 }
 
 /// `mfhd` sequence number: the low 32 bits of `segment × 256 + part`, a pure function of the place.
@@ -70,11 +74,45 @@ pub const fn sequence_number(segment: u64, part: u32) -> u32 {
 /// # Errors
 /// [`WriteError`] if the samples cannot be one chunk.
 pub fn chunk(head: ChunkHead, samples: &[Sample]) -> Result<Chunk, WriteError> {
+    write(head, samples, None)
+}
+
+/// How one sample is encrypted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncryptedSample {
+    /// Its own IV, unless all samples have the init segment's.
+    pub iv: Option<[u8; 8]>,
+    /// What of it is encrypted; none where all is. At most [`MAX_SUBSAMPLES`], with at most 65535 clear bytes each.
+    pub subsamples: Vec<Subsample>,
+}
+
+/// Most subsamples of a sample: what a size in `saiz` of one byte holds.
+pub const MAX_SUBSAMPLES: usize = (255 - 8 - 2) / 6;
+
+/// Writes a chunk of samples whose bytes are encrypted already, with `senc`, `saio` and `saiz` (STANDARDS 3.2, 3.17).
+///
+/// # Errors
+/// As [`chunk`], and [`WriteError::Encryption`].
+pub fn protected_chunk(
+    head: ChunkHead,
+    samples: &[Sample],
+    encryption: &[EncryptedSample],
+) -> Result<Chunk, WriteError> {
+    let fits = |e: &EncryptedSample| {
+        e.subsamples.len() <= MAX_SUBSAMPLES && e.subsamples.iter().all(|s| s.clear <= u16::MAX.into())
+    };
+    if encryption.len() != samples.len() || !encryption.iter().all(fits) {
+        return Err(WriteError::Encryption);
+    }
+    write(head, samples, Some(&Auxiliary(encryption)))
+}
+
+fn write(head: ChunkHead, samples: &[Sample], auxiliary: Option<&Auxiliary<'_>>) -> Result<Chunk, WriteError> {
     let first = samples.first().ok_or(WriteError::Empty)?;
     let (duration, media_bytes) = check(first, samples)?;
     let layout = Layout::of(first, samples);
     let preamble = if head.opens_at.is_some() { STYP_BYTES + PRFT_BYTES } else { 0 };
-    let data_offset = layout.moof_bytes() + 8;
+    let data_offset = layout.moof_bytes() + auxiliary.map_or(0, Auxiliary::bytes) + 8;
     let total = preamble + data_offset + media_bytes;
     let mut w = BoxWriter::with_capacity(total);
     if let Some(utc) = head.opens_at {
@@ -83,7 +121,12 @@ pub fn chunk(head: ChunkHead, samples: &[Sample]) -> Result<Chunk, WriteError> {
     }
     w.put_box(b"moof", |w| {
         w.put_full_box(b"mfhd", 0, 0, |w| w.u32(sequence_number(head.segment, head.part)));
-        w.put_box(b"traf", |w| layout.put_traf(w, first, samples, data_offset));
+        w.put_box(b"traf", |w| {
+            layout.put_traf(w, first, samples, data_offset);
+            if let Some(auxiliary) = auxiliary {
+                auxiliary.put(w, layout.moof_bytes());
+            }
+        });
     });
     w.u32((8 + media_bytes) as u32);
     w.bytes(b"mdat");
@@ -238,6 +281,69 @@ impl Layout {
                 if self.offsets {
                     w.u32(s.composition_offset as u32);
                 }
+            }
+        });
+    }
+}
+
+/// What decryption must know of each sample.
+struct Auxiliary<'a>(&'a [EncryptedSample]);
+
+impl Auxiliary<'_> {
+    fn has_subsamples(&self) -> bool {
+        self.0.iter().any(|e| !e.subsamples.is_empty())
+    }
+
+    fn size_of(&self, sample: &EncryptedSample) -> usize {
+        let map = if self.has_subsamples() { 2 + 6 * sample.subsamples.len() } else { 0 };
+        sample.iv.map_or(0, |iv| iv.len()) + map
+    }
+
+    fn sizes(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().map(|e| self.size_of(e))
+    }
+
+    /// The size that all have.
+    fn common(&self) -> Option<usize> {
+        let first = self.sizes().next().unwrap_or(0);
+        self.sizes().all(|size| size == first).then_some(first)
+    }
+
+    fn bytes(&self) -> usize {
+        let senc = 16 + self.sizes().sum::<usize>();
+        let saiz = 17 + if self.common().is_some() { 0 } else { self.0.len() };
+        // Where no sample has anything of its own, there is nothing to point at.
+        senc + if self.common() == Some(0) { 0 } else { saiz + 20 }
+    }
+
+    /// Writes `senc`, `saio` and `saiz`; `before` bytes of `moof` come before them.
+    fn put(&self, w: &mut BoxWriter, before: usize) {
+        let map = self.has_subsamples();
+        w.put_full_box(b"senc", 0, if map { 2 } else { 0 }, |w| {
+            w.u32(self.0.len() as u32);
+            for sample in self.0 {
+                sample.iv.iter().for_each(|iv| w.bytes(iv));
+                if map {
+                    w.u16(sample.subsamples.len() as u16);
+                    for s in &sample.subsamples {
+                        w.u16(s.clear as u16);
+                        w.u32(s.protected);
+                    }
+                }
+            }
+        });
+        if self.common() == Some(0) {
+            return;
+        }
+        w.put_full_box(b"saio", 0, 0, |w| {
+            w.u32(1);
+            w.u32((before + 16) as u32); // from the start of moof to behind senc's own fields
+        });
+        w.put_full_box(b"saiz", 0, 0, |w| {
+            w.u8(self.common().unwrap_or(0) as u8);
+            w.u32(self.0.len() as u32);
+            if self.common().is_none() {
+                self.sizes().for_each(|size| w.u8(size as u8));
             }
         });
     }

@@ -6,6 +6,7 @@ use super::TRACK_ID;
 use super::boxes::BoxWriter;
 use super::sample_entry;
 use crate::codec::{AudioConfig, AvcConfig, VideoConfig};
+use crate::protection::TrackEncryption;
 use crate::track::{Track, TrackMedia};
 
 /// The unity matrix of `mvhd` and `tkhd`.
@@ -18,13 +19,22 @@ const LANGUAGE_UND: u16 = 0x55c4;
 /// (STANDARDS 3.1 to 3.3, 3.9, 3.16). NAL unit lengths are said to have 4 bytes, as [`crate::unit::Sample`] demands,
 /// whatever the contribution's record says.
 pub fn init_segment(track: &Track) -> Bytes {
+    write(track, None)
+}
+
+/// The init segment of a track whose samples are encrypted (STANDARDS 3.2, 3.17).
+pub fn protected_init_segment(track: &Track, encryption: &TrackEncryption) -> Bytes {
+    write(track, Some(encryption))
+}
+
+fn write(track: &Track, encryption: Option<&TrackEncryption>) -> Bytes {
     let mut w = BoxWriter::with_capacity(1024);
     w.brands(b"ftyp", b"cmfc", &brands(track));
     w.put_box(b"moov", |w| {
         mvhd(w, track.timescale.get());
         w.put_box(b"trak", |w| {
             tkhd(w, track);
-            w.put_box(b"mdia", |w| mdia(w, track));
+            w.put_box(b"mdia", |w| mdia(w, track, encryption));
         });
         w.put_box(b"mvex", |w| {
             w.put_full_box(b"trex", 0, 0, |w| {
@@ -33,6 +43,9 @@ pub fn init_segment(track: &Track) -> Bytes {
                 w.zeros(12); // duration, size, flags: each chunk says its own
             });
         });
+        for pssh in encryption.iter().flat_map(|encryption| &encryption.pssh) {
+            w.bytes(pssh);
+        }
     });
     w.finish()
 }
@@ -106,7 +119,7 @@ fn presentation_size(track: &Track) -> (u32, u32) {
     (fixed((u64::from(*width) << 16) * u64::from(h) / u64::from(v.max(1))), fixed(u64::from(*height) << 16))
 }
 
-fn mdia(w: &mut BoxWriter, track: &Track) {
+fn mdia(w: &mut BoxWriter, track: &Track, encryption: Option<&TrackEncryption>) {
     w.put_full_box(b"mdhd", 0, 0, |w| {
         w.zeros(8);
         w.u32(track.timescale.get());
@@ -135,7 +148,7 @@ fn mdia(w: &mut BoxWriter, track: &Track) {
         w.put_box(b"stbl", |w| {
             w.put_full_box(b"stsd", 0, 0, |w| {
                 w.u32(1);
-                sample_entry::put(w, track);
+                sample_entry::put(w, track, encryption);
             });
             w.put_full_box(b"stts", 0, 0, |w| w.u32(0));
             w.put_full_box(b"stsc", 0, 0, |w| w.u32(0));

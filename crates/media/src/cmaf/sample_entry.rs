@@ -2,32 +2,77 @@
 
 use super::boxes::BoxWriter;
 use crate::codec::{AacConfig, AudioConfig, VideoConfig};
+use crate::protection::{Scheme, TrackEncryption};
 use crate::track::{Track, TrackMedia};
 
-/// Writes the track's sample entry.
-pub(super) fn put(w: &mut BoxWriter, track: &Track) {
+/// Writes the track's sample entry; with `encryption`, as `encv` or `enca`.
+pub(super) fn put(w: &mut BoxWriter, track: &Track, encryption: Option<&TrackEncryption>) {
     match &track.media {
-        TrackMedia::Video { config, width, height, .. } => put_video(w, track, config, *width, *height),
-        TrackMedia::Audio { config: AudioConfig::Aac(aac) } => w.put_box(b"mp4a", |w| {
-            put_audio_head(w, aac.channels, aac.sample_rate);
-            w.put_full_box(b"esds", 0, 0, |w| w.bytes(&es_descriptor(aac, track.bit_rate)));
-            put_bit_rate(w, track);
-        }),
-        TrackMedia::Audio { config: AudioConfig::Opus(opus) } => w.put_box(b"Opus", |w| {
-            put_audio_head(w, opus.channels, 48_000);
-            w.put_box(b"dOps", |w| w.bytes(&opus.record));
-            put_bit_rate(w, track);
-        }),
+        TrackMedia::Video { config, width, height, .. } => put_video(w, track, config, (*width, *height), encryption),
+        TrackMedia::Audio { config } => {
+            let clear = match config {
+                AudioConfig::Aac(_) => b"mp4a",
+                AudioConfig::Opus(_) => b"Opus",
+            };
+            w.put_box(encryption.map_or(clear, |_| b"enca"), |w| {
+                match config {
+                    AudioConfig::Aac(aac) => {
+                        put_audio_head(w, aac.channels, aac.sample_rate);
+                        w.put_full_box(b"esds", 0, 0, |w| w.bytes(&es_descriptor(aac, track.bit_rate)));
+                    }
+                    AudioConfig::Opus(opus) => {
+                        put_audio_head(w, opus.channels, 48_000);
+                        w.put_box(b"dOps", |w| w.bytes(&opus.record));
+                    }
+                }
+                put_bit_rate(w, track);
+                put_protection(w, clear, encryption);
+            });
+        }
     }
 }
 
-fn put_video(w: &mut BoxWriter, track: &Track, config: &VideoConfig, width: u32, height: u32) {
+/// `sinf` with the sample entry that decryption gives back, the scheme and the defaults of all samples
+/// (ISO/IEC 23001-7 8.2; STANDARDS 3.17).
+fn put_protection(w: &mut BoxWriter, clear: &[u8; 4], encryption: Option<&TrackEncryption>) {
+    let Some(encryption) = encryption else { return };
+    w.put_box(b"sinf", |w| {
+        w.put_box(b"frma", |w| w.bytes(clear));
+        w.put_full_box(b"schm", 0, 0, |w| {
+            w.bytes(&encryption.scheme.four_cc());
+            w.u32(0x1_0000); // scheme_version
+        });
+        w.put_box(b"schi", |w| {
+            let version = u8::from(encryption.scheme == Scheme::Cbcs);
+            w.put_full_box(b"tenc", version, 0, |w| {
+                w.u8(0);
+                let (crypt, skip) = encryption.pattern;
+                w.u8(if version == 0 { 0 } else { (crypt & 0xf) << 4 | skip & 0xf });
+                w.u8(1); // default_isProtected
+                w.u8(if encryption.constant_iv.is_some() { 0 } else { 8 }); // default_Per_Sample_IV_Size
+                w.bytes(&encryption.key_id.0);
+                if let Some(iv) = &encryption.constant_iv {
+                    w.u8(16);
+                    w.bytes(iv);
+                }
+            });
+        });
+    });
+}
+
+fn put_video(
+    w: &mut BoxWriter,
+    track: &Track,
+    config: &VideoConfig,
+    (width, height): (u32, u32),
+    encryption: Option<&TrackEncryption>,
+) {
     let (entry, record_box, record) = match config {
         VideoConfig::Avc(c) => (b"avc1", b"avcC", c.with_four_byte_lengths().record),
         VideoConfig::Hevc(c) => (b"hvc1", b"hvcC", c.with_four_byte_lengths().record),
         VideoConfig::Av1(c) => (b"av01", b"av1C", c.record.clone()),
     };
-    w.put_box(entry, |w| {
+    w.put_box(encryption.map_or(entry, |_| b"encv"), |w| {
         w.zeros(6);
         w.u16(1); // data_reference_index
         w.zeros(16);
@@ -58,6 +103,7 @@ fn put_video(w: &mut BoxWriter, track: &Track, config: &VideoConfig, width: u32,
             });
         }
         put_bit_rate(w, track);
+        put_protection(w, entry, encryption);
     });
 }
 

@@ -103,7 +103,7 @@ pub(super) fn parse(nal: &[u8]) -> Result<AvcSps, Error> {
     })
 }
 
-fn skip_scaling_list(r: &mut BitReader<'_>, size: u32) -> Result<(), Error> {
+pub(super) fn skip_scaling_list(r: &mut BitReader<'_>, size: u32) -> Result<(), Error> {
     let (mut last, mut next) = (8i32, 8i32);
     for _ in 0..size {
         if next != 0 {
