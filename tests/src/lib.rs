@@ -5,6 +5,7 @@
 //! - [`publisher`]: ffmpeg as a broadcaster.
 //! - [`client`]: HTTP, playlists, the API.
 //! - [`decode`]: what ffprobe and ffmpeg make of the segments.
+//! - [`faults`]: a proxy that fails as it is told; [`s3`]: an S3 server.
 //! - [`process`]: signals, memory and children of a process.
 //! - [`wait`]: the one place that sleeps.
 //! - [`random`]: seeded numbers; a failure prints its seed.
@@ -13,9 +14,11 @@
 
 pub mod client;
 pub mod decode;
+pub mod faults;
 pub mod process;
 pub mod publisher;
 pub mod random;
+pub mod s3;
 pub mod server;
 pub mod wait;
 

@@ -54,6 +54,7 @@ pub struct Server {
     folder: TempDir,
     channels: Vec<Channel>,
     extra: String,
+    variables: Vec<(String, String)>,
     http: String,
     rtmp: String,
     starts: u32,
@@ -67,12 +68,18 @@ impl Server {
 
     /// The same, with more TOML sections.
     pub fn start_with(channels: &[Channel], extra: &str) -> Self {
+        Self::start_in(channels, extra, &[])
+    }
+
+    /// The same, with environment variables.
+    pub fn start_in(channels: &[Channel], extra: &str, variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::Builder::new().prefix("millstream-test-").tempdir().unwrap();
         let mut server = Server {
             child: None,
             folder,
             channels: channels.to_vec(),
             extra: extra.to_owned(),
+            variables: variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             http: "127.0.0.1:0".to_owned(),
             rtmp: "127.0.0.1:0".to_owned(),
             starts: 0,
@@ -94,6 +101,7 @@ impl Server {
             .args(["serve", "--config"])
             .arg(&config)
             .env_remove("RUST_LOG")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
