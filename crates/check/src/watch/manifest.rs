@@ -77,7 +77,8 @@ impl Manifest {
         let first_read = self.mpd.is_none();
         for (index, period) in new.periods.iter().enumerate() {
             for representation in period.sets.iter().flat_map(|s| &s.representations) {
-                let timeline = timeline(&new, index, representation, now);
+                // The clock is read again: what was read before may have taken long.
+                let timeline = timeline(&new, index, representation, watch.fetch.now());
                 let reading =
                     Reading { base: new.base(&base, representation), timeline, first_read, dynamic: new.dynamic };
                 self.representation(watch, &reading, representation, renditions);
@@ -132,12 +133,6 @@ impl Manifest {
         let Some(last) = timeline.last() else { return };
         self.seen_to.insert(representation.id.clone(), last.number);
         if *dynamic && *first_read {
-            if let (Some(offset), Some(scale)) = (template.availability_offset, template.timescale) {
-                // The timeline ends with the last whole segment or with the one being made; the next but one is not
-                // begun in either case, so what is asked for is what comes after the last one that has come whole.
-                let url = resolve(base, &Template::expand(media, representation, Some(next_entry(last))));
-                chunked(watch, &url, last, offset, scale);
-            }
             let ahead = Entry {
                 number: last.number.saturating_add(NOT_YET),
                 start: last.start.saturating_add(last.duration.saturating_mul(NOT_YET)),
@@ -147,10 +142,19 @@ impl Manifest {
             let asked = watch.fetch.get(Request { url: &url, range: None, gzip: false });
             if let Ok(response) = asked
                 && response.status != 404
+                // It may be held until it has begun; what came at once was there.
+                && response.first_byte < length_of(last, template)
             {
                 let message =
                     format!("status {} for a segment that cannot be there yet, expected 404", response.status);
                 watch.findings.error("CHECK-2b", &url, message);
+            }
+            // Last, because it takes as long as the segment does.
+            if let (Some(offset), Some(scale)) = (template.availability_offset, template.timescale) {
+                // The timeline ends with the last whole segment or with the one being made; the next but one is not
+                // begun in either case, so what is asked for is what comes after the last one that has come whole.
+                let url = resolve(base, &Template::expand(media, representation, Some(next_entry(last))));
+                chunked(watch, &url, last, offset, scale);
             }
         }
     }
@@ -273,6 +277,12 @@ fn clock(watch: &mut Watch<'_>, url: &str, mpd: &Mpd) {
 /// How far an instant lies outside of a span.
 fn off(said: UtcTime, before: UtcTime, after: UtcTime) -> Duration {
     before.since(said).max(said.since(after))
+}
+
+/// How long a segment lasts.
+fn length_of(entry: &Entry, template: &Template) -> Duration {
+    let nanos = u128::from(entry.duration) * 1_000_000_000 / u128::from(template.timescale.unwrap_or(1).max(1));
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 /// The segment after the last one listed.
