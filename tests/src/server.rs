@@ -1,5 +1,6 @@
 //! `millstream serve` in a folder of its own.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -55,6 +56,7 @@ pub struct Server {
     channels: Vec<Channel>,
     extra: String,
     variables: Vec<(String, String)>,
+    launcher: Vec<String>,
     http: String,
     rtmp: String,
     starts: u32,
@@ -73,6 +75,11 @@ impl Server {
 
     /// The same, with environment variables.
     pub fn start_in(channels: &[Channel], extra: &str, variables: &[(&str, &str)]) -> Self {
+        Self::start_by(&[], channels, extra, variables)
+    }
+
+    /// The same, by a command that becomes the server.
+    pub fn start_by(launcher: &[&str], channels: &[Channel], extra: &str, variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::Builder::new().prefix("millstream-test-").tempdir().unwrap();
         let mut server = Server {
             child: None,
@@ -80,6 +87,7 @@ impl Server {
             channels: channels.to_vec(),
             extra: extra.to_owned(),
             variables: variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            launcher: launcher.iter().map(|word| (*word).to_owned()).collect(),
             http: "127.0.0.1:0".to_owned(),
             rtmp: "127.0.0.1:0".to_owned(),
             starts: 0,
@@ -97,7 +105,9 @@ impl Server {
         let _ = std::fs::remove_file(&listening);
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
         self.starts += 1;
-        let child = Command::new(binary("millstream"))
+        let mut words = self.launcher.iter().map(OsString::from).chain([binary("millstream").into_os_string()]);
+        let child = Command::new(words.next().unwrap())
+            .args(words)
             .args(["serve", "--config"])
             .arg(&config)
             .env_remove("RUST_LOG")

@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -167,8 +170,77 @@ fn a_server_killed_while_its_store_is_down_loses_nothing_finished() {
     assert!(lists.iter().all(|l| l.matches("EXT-X-GAP").count() <= 1), "{lists:#?}");
 }
 
+/// A file system of a few megabytes at `/mnt` in a namespace of its own; the test reaches it through `/proc`. Ends with
+/// the test.
+struct SmallDisk {
+    holder: Child,
+    folder: PathBuf,
+}
+
+impl SmallDisk {
+    fn new(bytes: u64) -> Self {
+        let script = format!("mount -t tmpfs -o size={bytes} none /mnt && echo mounted && exec cat");
+        let mut holder = Command::new("unshare")
+            .args(["--map-root-user", "--mount", "sh", "-c", &script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(holder.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(
+            line.trim(),
+            "mounted",
+            "a small file system cannot be mounted in a namespace (user namespaces are off?)"
+        );
+        let folder = PathBuf::from(format!("/proc/{}/root/mnt", holder.id()));
+        SmallDisk { holder, folder }
+    }
+
+    /// Takes all the room there is.
+    fn fill(&self) {
+        let mut file = std::fs::File::create(self.folder.join("ballast")).unwrap();
+        while file.write_all(&[0; 4096]).is_ok() {}
+    }
+
+    fn make_room(&self) {
+        std::fs::remove_file(self.folder.join("ballast")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_and_nothing_finished_is_lost_when_there_is_room_again() {
+    let disk = SmallDisk::new(16 << 20);
+    let channel = Channel::passthrough("demo").set("segment_seconds = 1").set("reconnect_seconds = 1");
+    let pid = disk.holder.id().to_string();
+    let launcher = ["nsenter", "--user", "--mount", "--preserve-credentials", "--target", &pid];
+    let server = Server::start_by(&launcher, &[channel], "[archive]\nurl = \"file:///mnt/store\"\n", &[]);
+    let publisher = Publisher::start(&server, "test-key-demo", &Source::small());
+    let mut seen = Seen::begin(&server);
+    seen.look_for(Duration::from_secs(2));
+    disk.fill();
+    seen.look_for(Duration::from_secs(8));
+    let log = server.log();
+    assert!(log.contains("disk is full"), "{log}");
+    disk.make_room();
+    seen.look_for(Duration::from_secs(3));
+    assert!(seen.longest < STEADY, "the live list stood still for {:?}", seen.longest);
+    publisher.stop();
+    seen.look_for(Duration::from_secs(2));
+    let id = wait_ended(&server);
+    let lists = everything_is_there(&server, &id, &seen.bytes);
+    assert!(lists.iter().all(|l| !l.contains("EXT-X-GAP")), "{lists:#?}");
+}
+
 /// Media playlists in an asset's folder.
-fn lists_of(asset: &std::path::Path) -> Vec<std::path::PathBuf> {
+fn lists_of(asset: &Path) -> Vec<PathBuf> {
     let folders = std::fs::read_dir(asset).unwrap().flatten().map(|e| e.path().join("index.m3u8"));
     folders.filter(|list| list.is_file()).collect()
 }
@@ -209,7 +281,7 @@ fn a_recording_plays_after_each_kill() {
             let text = std::fs::read_to_string(&list).unwrap();
             let whole = list.with_file_name("as-listed.m3u8");
             std::fs::write(&whole, text + "#EXT-X-ENDLIST\n").unwrap();
-            let probed = std::process::Command::new("ffmpeg")
+            let probed = Command::new("ffmpeg")
                 .args(["-v", "error", "-xerror", "-nostdin", "-i"])
                 .arg(&whole)
                 .args(["-f", "null", "-"])
