@@ -196,6 +196,11 @@ fn dash_faults() -> Vec<(&'static str, &'static str, Fault)> {
         ("2.7", "S@n", swap(m, "<S t=", "<S n=\"1\" t=")),
         ("2.7", "the template changes", later(m, "init.mp4?v=1", "init.mp4?v=2")),
         ("2.7", "an entry is edited", text(m, |t, ms| if ms < 8000 { t } else { shift_number(&t) })),
+        (
+            "2.7",
+            "an entry gets another length",
+            text(m, |t, ms| if ms < 8000 { t } else { t.replacen("d=\"50000\"", "d=\"49000\"", 1) }),
+        ),
         ("2.7", "expired segments stay", swap(m, "timeShiftBufferDepth=\"PT20S\"", "timeShiftBufferDepth=\"PT7S\"")),
         ("2.8", "no timescale", swap(m, "timescale=\"25000\" ", "")),
         ("2.8", "no media", swap(m, "$Number$", "x")),
