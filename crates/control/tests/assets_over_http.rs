@@ -1,4 +1,5 @@
 //! Recordings and clips over HTTP: listed page by page, shown, renamed, clipped, deleted; every mistake is explained.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod support;
 
