@@ -4,6 +4,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
 import type { Connect, Plugin } from "vite";
+import { MockArchive } from "./archive.ts";
 import { type MockChannel, MockChannels } from "./channels.ts";
 import { LoopedMedia, RENDITIONS, SEGMENT_SECONDS } from "./media.ts";
 
@@ -30,11 +31,13 @@ async function body(req: IncomingMessage): Promise<Record<string, unknown>> {
 
 class Mock {
   private readonly channels = new MockChannels();
+  private readonly archive: MockArchive;
   private media: LoopedMedia | undefined;
   private down = false;
   private readonly startedAt = Date.now();
 
   constructor(private readonly cache: string) {
+    this.archive = new MockArchive(`${cache}.storyboard.jpg`);
     const demo = this.channels.add("demo", { title: "Harbour camera" });
     this.channels.setState(demo, "live", 31 * 60_000);
     const choir = this.channels.add("choir", { title: "Sunday choir", since: Date.now() - 3 * 86_400_000 });
@@ -60,6 +63,14 @@ class Mock {
       return;
     }
     if (path.startsWith("/api/v1/")) return this.api(req, res, path.slice("/api/v1".length));
+    const vod = /^\/vod\/([^/]+)\/(.+)$/.exec(path);
+    if (vod) {
+      const asset = this.archive.find(vod[1] ?? "");
+      const file = asset && this.archive.file(asset, vod[2] ?? "");
+      if (!file) return problem(res, 404, "Not Found", "no such asset, or nothing of this name in it");
+      res.writeHead(200, { "content-type": file.type }).end(req.method === "HEAD" ? undefined : file.body);
+      return;
+    }
     const live = /^\/live\/([^/]+)\/(.+)$/.exec(path);
     if (live) return this.live(res, live[1] ?? "", live[2] ?? "");
     if (path.startsWith("/watch/")) req.url = "/watch.html";
@@ -129,7 +140,23 @@ class Mock {
   }
 
   private async api(req: IncomingMessage, res: ServerResponse, path: string): Promise<void> {
-    const { channels } = this;
+    const { channels, archive } = this;
+    if (path === "/storage")
+      return json(res, 200, { bytes: 306e6, deleting_bytes: 0, keep_seconds: 604_800, keep_bytes: 50e9 });
+    if (path === "/imports") return json(res, 200, { imports: [] });
+    if (path.startsWith("/assets") && path.split("/").length === 2)
+      return json(res, 200, { assets: archive.assets.map((a) => archive.view(a)), next: null });
+    if (path === "/clips") {
+      const { asset, start, end, title } = await body(req);
+      const made = archive.clip(String(asset), String(start), String(end), String(title ?? ""));
+      return made ? json(res, 201, made) : problem(res, 404, "Not Found", `there is no asset ${asset}`);
+    }
+    if (path.startsWith("/assets/")) {
+      const asset = archive.find(path.slice(8));
+      if (!asset) return problem(res, 404, "Not Found", "there is no such asset");
+      if (req.method === "DELETE") archive.remove(asset.id);
+      return json(res, 200, archive.view(asset));
+    }
     if (path === "/server") {
       return json(res, 200, {
         version: "0.1.0-mock",

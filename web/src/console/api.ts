@@ -1,5 +1,14 @@
 // The operators' API. A refusal carries the server's own words; nothing is guessed or translated here.
 
+import {
+  type Asset,
+  type Import,
+  parseAsset,
+  parseAssets,
+  parseImports,
+  parseStorage,
+  type Storage,
+} from "./assets";
 import { type Channel, parseChannel, parseChannels, parseServer, type ServerInfo } from "./model";
 
 /** A setting that the server did not accept, and why. */
@@ -73,6 +82,12 @@ function key(value: unknown): string | null {
   return typeof k === "string" ? k : null;
 }
 
+function asset(value: unknown): Asset {
+  const read = parseAsset(value);
+  if (read === null) throw new ApiError("The server’s answer is no recording.", 200);
+  return read;
+}
+
 const path = (name: string) => `/channels/${encodeURIComponent(name)}`;
 
 export const api = {
@@ -92,4 +107,17 @@ export const api = {
   stop: async (name: string): Promise<Channel> => one(await call("POST", `${path(name)}/stop`)),
   rotateKey: async (name: string): Promise<string | null> =>
     key(await call("POST", `${path(name)}/rotate-key`)),
+  assets: async (cursor: string | null): Promise<{ assets: Asset[]; next: string | null }> =>
+    parseAssets(
+      await call("GET", `/assets${cursor === null ? "" : `?cursor=${encodeURIComponent(cursor)}`}`),
+    ),
+  asset: async (id: string): Promise<Asset> => asset(await call("GET", `/assets/${id}`)),
+  removeAsset: async (id: string): Promise<void> => {
+    await call("DELETE", `/assets/${id}`);
+  },
+  /** `start` and `end` in ISO 8601. */
+  clip: async (of: string, start: string, end: string, title: string): Promise<Asset> =>
+    asset(await call("POST", "/clips", { asset: of, start, end, ...(title === "" ? {} : { title }) })),
+  storage: async (): Promise<Storage> => parseStorage(await call("GET", "/storage")),
+  imports: async (): Promise<Import[]> => parseImports(await call("GET", "/imports")),
 };

@@ -7,6 +7,8 @@ import { ChannelForm } from "./channel-form";
 import { ChannelPage } from "./channel-page";
 import { Chip } from "./chip";
 import type { Channel, ServerInfo } from "./model";
+import { RecordingPage } from "./recording-page";
+import { RecordingsPage } from "./recordings-page";
 import { change, creation, draftOf, emptyDraft } from "./settings";
 import { usePolling } from "./use-polling";
 import { go, hashOf, type Route, useRoute } from "./use-route";
@@ -38,18 +40,23 @@ export function App() {
   const setKey = (of: string, key: string | null) => setKeys((all) => ({ ...all, [of]: key }));
 
   useEffect(() => {
-    document.title = channel === null ? "Millstream" : `${channel.title} · Millstream`;
-  }, [channel]);
+    if (asked.page === "recordings" || asked.page === "recording") document.title = "Recordings · Millstream";
+    else document.title = channel === null ? "Millstream" : `${channel.title} · Millstream`;
+  }, [channel, asked.page]);
 
   return (
     <div class={`console-page at-${route.page}`}>
-      <Header server={server} />
+      <Header server={server} route={asked} />
       {error === null ? null : (
         <p class="banner bad top" role="alert">
           {error.message}
         </p>
       )}
-      {channels === null ? (
+      {asked.page === "recordings" ? (
+        <RecordingsPage />
+      ) : asked.page === "recording" ? (
+        <RecordingPage key={asked.id} id={asked.id} />
+      ) : channels === null ? (
         error === null ? (
           <p class="loading">Loading…</p>
         ) : null
@@ -110,7 +117,8 @@ export function App() {
   );
 }
 
-function Header({ server }: { server: ServerInfo | null }) {
+function Header({ server, route }: { server: ServerInfo | null; route: Route }) {
+  const isArchive = route.page === "recordings" || route.page === "recording";
   return (
     <header class="top-bar">
       <a class="mark" href="#/">
@@ -127,6 +135,14 @@ function Header({ server }: { server: ServerInfo | null }) {
         </svg>
         Millstream
       </a>
+      <nav class="areas" aria-label="Areas">
+        <a href="#/" aria-current={isArchive ? undefined : "page"}>
+          Channels
+        </a>
+        <a href={hashOf({ page: "recordings" })} aria-current={isArchive ? "page" : undefined}>
+          Recordings
+        </a>
+      </nav>
       {server === null ? null : (
         <p class="muted server-line">
           {server.version === "" ? "" : `Version ${server.version}`}

@@ -5,10 +5,14 @@ import { useEffect, useState } from "preact/hooks";
 export type Route =
   | { page: "list" }
   | { page: "new" }
+  | { page: "recordings" }
+  | { page: "recording"; id: string }
   | { page: "channel"; name: string }
   | { page: "edit"; name: string };
 
 export function parseRoute(hash: string): Route {
+  const asset = /^#\/recordings(?:\/([a-z0-9][a-z0-9_-]{0,127}))?$/.exec(hash);
+  if (asset !== null) return asset[1] ? { page: "recording", id: asset[1] } : { page: "recordings" };
   const match = /^#\/(new$|channels\/([a-z0-9][a-z0-9_-]{0,63})(\/edit)?$)/.exec(hash);
   if (match === null) return { page: "list" };
   if (match[1] === "new") return { page: "new" };
@@ -19,6 +23,10 @@ export function hashOf(route: Route): string {
   switch (route.page) {
     case "list":
       return "#/";
+    case "recordings":
+      return "#/recordings";
+    case "recording":
+      return `#/recordings/${route.id}`;
     case "new":
       return "#/new";
     case "channel":

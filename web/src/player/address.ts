@@ -12,6 +12,11 @@ export function channelOf(pathname: string): string {
   }
 }
 
+/** The name in `/watch/vod/NAME`; empty if it is another address. */
+export function assetOf(pathname: string): string {
+  return /^\/watch\/vod\/([a-z0-9][a-z0-9_-]{0,127})\/?$/.exec(pathname)?.[1] ?? "";
+}
+
 /** `?autoplay=0`, `?muted=1`: what a page that embeds the player may ask for. */
 export function wishes(search: string): Pick<PlayerOptions, "autoplay" | "muted"> {
   const query = new URLSearchParams(search);

@@ -1,7 +1,7 @@
 // The control bar: buttons and what they show. It decides nothing; it is given actions and told the facts.
 
 import { el, type IconName, icon, setAttribute, setIcon, setText } from "./dom";
-import { type Level, levelNames, seconds } from "./format";
+import { clockTime, type Level, levelNames, seconds } from "./format";
 
 export interface Actions {
   togglePlay(): void;
@@ -14,6 +14,12 @@ export interface Actions {
   toggleFullscreen(): void;
 }
 
+/** Where in a recording it plays. */
+export interface Place {
+  now: number;
+  end: number;
+}
+
 /** What the bar shows. */
 export interface Facts {
   playing: boolean;
@@ -23,6 +29,8 @@ export interface Facts {
   latency: number | null;
   atLive: boolean;
   onAir: boolean;
+  /** Of a recording, in seconds; `null` for a channel. */
+  place: Place | null;
   levels: Level[];
   /** Index on the screen, -1 unknown. */
   current: number;
@@ -54,6 +62,7 @@ export class Controls {
   private readonly live: HTMLButtonElement;
   private readonly liveWord = el("span", { class: "live-word" });
   private readonly liveTime = el("span", { class: "live-time" });
+  private readonly place = el("span", { class: "place" });
   private readonly captions: HTMLButtonElement;
   private readonly quality: HTMLButtonElement;
   private readonly qualityText = el("span", { class: "quality-text" });
@@ -61,7 +70,10 @@ export class Controls {
   private readonly fullscreen: HTMLButtonElement;
   private menuKey = "";
 
-  constructor(private readonly actions: Actions) {
+  constructor(
+    private readonly actions: Actions,
+    scrubber: HTMLElement,
+  ) {
     this.play = button("control play", "play", "Play", () => actions.togglePlay());
     this.mute = button("control mute", "volume", "Mute", () => actions.toggleMute());
     this.slider = el("input", {
@@ -105,9 +117,11 @@ export class Controls {
     this.root = el(
       "div",
       { class: "bar", role: "group", "aria-label": "Player controls" },
+      scrubber,
       this.play,
       el("div", { class: "volume" }, this.mute, this.slider),
       this.live,
+      this.place,
       el("span", { class: "space" }),
       this.captions,
       this.quality,
@@ -144,7 +158,9 @@ export class Controls {
   }
 
   private showLive(f: Facts): void {
-    this.live.hidden = !f.onAir;
+    this.live.hidden = !f.onAir || f.place !== null;
+    this.place.hidden = f.place === null;
+    if (f.place !== null) setText(this.place, `${clockTime(f.place.now)} / ${clockTime(f.place.end)}`);
     this.live.dataset.at = f.atLive ? "live" : "behind";
     setText(this.liveWord, f.atLive ? "Live" : "Go live");
     setText(this.liveTime, f.latency === null ? "" : seconds(f.latency));

@@ -23,6 +23,8 @@ export interface Engine {
   playingDate(): Date | null;
   /** Where the playhead is to be for live, in seconds; `null` if unknown. */
   livePosition(): number | null;
+  /** Programme date-time of a position, ms since 1970; `null` if unknown. */
+  dateAt(position: number): number | null;
   /** The playlist says that nothing will follow. */
   finished(): boolean;
   destroy(): void;

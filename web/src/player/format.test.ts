@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { bitRate, duration, frameRate, levelNames, seconds } from "./format";
+import { bitRate, byteSize, clockTime, duration, frameRate, levelNames, seconds } from "./format";
 
 test.each([
   [0, "0.0 s"],
@@ -44,4 +44,25 @@ test("qualities are named by height, by rate where it is high, by bit rate where
     "720p, 3.0 Mb/s",
   ]);
   expect(levelNames([level(0, 0, 128_000)])).toEqual(["128 kb/s"]);
+});
+
+test.each([
+  [0, "0:00"],
+  [65.9, "1:05"],
+  [3723, "1:02:03"],
+  [-3, "0:00"],
+  [Number.NaN, "0:00"],
+] as const)("position %s", (value, text) => {
+  expect(clockTime(value)).toBe(text);
+});
+
+test.each([
+  [0, "0 B"],
+  [999, "999 B"],
+  [1000, "1.0 kB"],
+  [9_960, "10 kB"],
+  [999_600, "1.0 MB"],
+  [1_440_000_000, "1.4 GB"],
+] as const)("size %s", (value, text) => {
+  expect(byteSize(value)).toBe(text);
 });

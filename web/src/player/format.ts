@@ -28,6 +28,26 @@ export function duration(value: number): string {
     .join(" ");
 }
 
+/** "1:05", "1:02:03": a position in time. */
+export function clockTime(value: number): string {
+  const total = Number.isFinite(value) ? Math.max(0, Math.floor(value)) : 0;
+  const two = (n: number) => String(n).padStart(2, "0");
+  const [h, m, s] = [Math.floor(total / 3600), Math.floor(total / 60) % 60, total % 60];
+  return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
+}
+
+/** "812 MB", "1.4 GB": sizes in decimal units. */
+export function byteSize(bytes: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB", "PB"];
+  let value = Math.max(0, bytes);
+  let unit = 0;
+  while (value >= 999.5 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${unit > 0 && value < 9.95 ? value.toFixed(1) : Math.round(value)} ${units[unit]}`;
+}
+
 /** "2.4 Mb/s", "128 kb/s": bit rates in decimal units, as encoders state them. */
 export function bitRate(bitsPerSecond: number | null | undefined): string {
   if (bitsPerSecond == null || !Number.isFinite(bitsPerSecond)) return "–";

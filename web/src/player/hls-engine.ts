@@ -42,7 +42,9 @@ export class HlsEngine implements Engine {
     video: HTMLVideoElement,
     url: string,
     private readonly events: EngineEvents,
+    private readonly recorded = false,
   ) {
+    this.everLive = recorded;
     this.hls = new Hls({
       ...WITHOUT,
       // CMAF needs no transmuxing: the main thread only reads boxes.
@@ -52,7 +54,9 @@ export class HlsEngine implements Engine {
       backBufferLength: 30,
       maxBufferLength: 20,
       // Comes close to live after the start or a stall, slowly enough not to disturb.
-      maxLiveSyncPlaybackRate: 1.1,
+      maxLiveSyncPlaybackRate: recorded ? 1 : 1.1,
+      // A recording plays from its beginning, also while it grows.
+      ...(recorded ? { startPosition: 0 } : {}),
       manifestLoadPolicy: {
         default: {
           maxTimeToFirstByteMs: 8000,
@@ -111,7 +115,15 @@ export class HlsEngine implements Engine {
     return this.hls.playingDate;
   }
 
+  dateAt(position: number): number | null {
+    const { fragments = [] } = this.hls.latestLevelDetails ?? {};
+    const fragment = fragments.filter((f) => f.start <= position).at(-1) ?? fragments[0];
+    const date = fragment?.programDateTime ?? null;
+    return fragment === undefined || date === null ? null : date + (position - fragment.start) * 1000;
+  }
+
   livePosition(): number | null {
+    if (this.recorded) return null;
     return this.hls.liveSyncPosition;
   }
 

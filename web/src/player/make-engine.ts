@@ -17,12 +17,13 @@ export async function makeEngine(
   video: HTMLVideoElement,
   url: string,
   events: EngineEvents,
+  recorded = false,
 ): Promise<Engine> {
   if (!("MediaSource" in window) && !("ManagedMediaSource" in window)) {
     const { NativeEngine, nativeSupported } = await import("./native-engine");
-    if (nativeSupported(video)) return new NativeEngine(video, url, events);
+    if (nativeSupported(video)) return new NativeEngine(video, url, events, recorded);
   }
   const { HlsEngine, hlsSupported } = await preloadEngine();
-  if (hlsSupported()) return new HlsEngine(video, url, events);
+  if (hlsSupported()) return new HlsEngine(video, url, events, recorded);
   throw new Error("this browser can play neither HLS nor Media Source");
 }

@@ -18,7 +18,9 @@ export class NativeEngine implements Engine {
     private readonly video: HTMLVideoElement,
     url: string,
     private readonly events: EngineEvents,
+    private readonly recorded = false,
   ) {
+    this.everLive = recorded;
     const { signal } = this.listeners;
     video.addEventListener("error", () => this.events.failed(video.error?.message ?? "media error", null), {
       signal,
@@ -51,7 +53,13 @@ export class NativeEngine implements Engine {
     return new Date(start.getTime() + this.video.currentTime * 1000);
   }
 
+  dateAt(position: number): number | null {
+    const date = this.playingDate();
+    return date === null ? null : date.getTime() + (position - this.video.currentTime) * 1000;
+  }
+
   livePosition(): number | null {
+    if (this.recorded) return null;
     const { seekable } = this.video;
     return seekable.length === 0
       ? null

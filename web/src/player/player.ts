@@ -9,14 +9,19 @@ import { type Level, levelNames } from "./format";
 import { makeHelp } from "./help";
 import { type Command, command } from "./keyboard";
 import { makeEngine } from "./make-engine";
+import { RecordingPoller } from "./recording";
+import { positionLabel, type Range, Scrubber } from "./scrubber";
 import { attached, newSession, reload, type Session, stateOf, step, type View, view } from "./session";
 import { Source } from "./source";
-import { StatusPoller } from "./status";
+import { type StatusAnswer, StatusPoller } from "./status";
+import { Storyboard } from "./storyboard";
 import { loadVolume, saveVolume } from "./volume";
 import { card, RECONNECTING_NOTICE } from "./words";
 
 export interface PlayerOptions {
   channel: string;
+  /** A recording is played instead of a channel. */
+  asset?: string;
   /** Play by itself when the channel is on the air. Without it the media is not even asked for before a click. */
   autoplay: boolean;
   /** Begin without sound; otherwise as the viewer left it, and without sound only where the browser insists. */
@@ -50,6 +55,8 @@ const HIDE_CONTROLS_MS = 3000;
 const SKIP_SECONDS = 5;
 /** Further than this from the live position, "go live" is offered. */
 const AT_LIVE_SECONDS = 4;
+/** A window of a channel that is shorter than this, in seconds, has no bar to move in. */
+const LEAST_REWIND_SECONDS = 12;
 /** An ended source is asked again no more often than this. */
 const RELOAD_MS = 1500;
 
@@ -71,8 +78,11 @@ export class Player {
   private readonly unmute: HTMLButtonElement;
   private readonly help: HTMLDialogElement;
   private readonly controls: Controls;
+  private readonly scrubber: Scrubber;
+  private readonly storyboard: Storyboard;
+  private readonly recorded: boolean;
   private readonly source: Source;
-  private readonly poller: StatusPoller;
+  private readonly poller: StatusPoller | RecordingPoller;
   private readonly clock = new ServerClock();
   private readonly ticker: ReturnType<typeof setInterval>;
   private readonly listeners = new AbortController();
@@ -104,19 +114,36 @@ export class Player {
     this.unmute = el("button", { type: "button", class: "unmute" }, icon("muted"), "Turn the sound on");
     this.unmute.addEventListener("click", () => this.setMuted(false));
     this.help = makeHelp();
-    this.controls = new Controls({
-      togglePlay: () => this.togglePlay(),
-      toggleMute: () => this.setMuted(!this.video.muted),
-      setVolume: (level) => this.setVolume(level),
-      goLive: () => this.goLive(),
-      toggleCaptions: () => this.toggleCaptions(),
-      selectLevel: (index) => {
-        this.source.current()?.select(index);
-        this.render();
+    this.recorded = options.asset !== undefined;
+    const base =
+      options.asset !== undefined ? `/vod/${options.asset}` : `/live/${encodeURIComponent(options.channel)}`;
+    this.scrubber = new Scrubber({
+      seek: (position) => this.seek(position),
+      tile: (position) => {
+        const date = this.source.current()?.dateAt(position) ?? null;
+        return date === null ? null : this.storyboard.at(date);
       },
-      togglePip: () => void this.togglePip(),
-      toggleFullscreen: () => void this.toggleFullscreen(),
+      label: (position) => positionLabel(position, this.recorded ? null : this.liveEnd()),
     });
+    this.storyboard = new Storyboard(`${base}/storyboard.m3u8`, !this.recorded, () =>
+      this.scrubber.refresh(),
+    );
+    this.controls = new Controls(
+      {
+        togglePlay: () => this.togglePlay(),
+        toggleMute: () => this.setMuted(!this.video.muted),
+        setVolume: (level) => this.setVolume(level),
+        goLive: () => this.goLive(),
+        toggleCaptions: () => this.toggleCaptions(),
+        selectLevel: (index) => {
+          this.source.current()?.select(index);
+          this.render();
+        },
+        togglePip: () => void this.togglePip(),
+        toggleFullscreen: () => void this.toggleFullscreen(),
+      },
+      this.scrubber.root,
+    );
     this.root = el(
       "div",
       { class: "player", role: "region", "aria-label": `Player: ${options.channel}`, tabindex: -1 },
@@ -132,19 +159,21 @@ export class Player {
     );
     container.replaceChildren(this.root);
 
-    const base = `/live/${encodeURIComponent(options.channel)}`;
     this.source = new Source(
       this.video,
-      (events) => makeEngine(this.video, `${base}/index.m3u8`, events),
+      (events) => makeEngine(this.video, `${base}/index.m3u8`, events, this.recorded),
       () => void this.play(),
       {
         media: (media) => this.onEvent({ kind: "media", media }),
         changed: () => this.render(),
       },
     );
-    this.poller = new StatusPoller(`${base}/status.json`, (answer) =>
-      this.onEvent({ kind: "answer", answer }),
-    );
+    this.source.repeats = this.recorded;
+    const onAnswer = (answer: StatusAnswer) => this.onEvent({ kind: "answer", answer });
+    this.poller =
+      options.asset !== undefined
+        ? new RecordingPoller(options.asset, onAnswer)
+        : new StatusPoller(`${base}/status.json`, onAnswer);
     this.ticker = setInterval(() => this.tick(), TICK_MS);
 
     for (const name of [
@@ -181,6 +210,11 @@ export class Player {
     this.controls.destroy();
     this.clock.close();
     this.root.remove();
+  }
+
+  /** When the media at a position was made, ms since 1970; `null` if unknown. */
+  dateAt(position: number): number | null {
+    return this.source.current()?.dateAt(position) ?? null;
   }
 
   figures(): PlayerFigures {
@@ -280,9 +314,39 @@ export class Player {
   }
 
   private goLive(): void {
+    if (this.recorded) return;
     const position = this.source.current()?.livePosition() ?? null;
     if (position !== null && position > this.video.currentTime) this.video.currentTime = position;
     if (this.video.paused) void this.play();
+    this.render();
+  }
+
+  /** Where live is, as far as this player may go. */
+  private liveEnd(): number {
+    const { seekable, currentTime } = this.video;
+    const end = seekable.length === 0 ? currentTime : seekable.end(seekable.length - 1);
+    return this.source.current()?.livePosition() ?? end;
+  }
+
+  /** What the viewer can move in; `null` if that is nothing. */
+  private range(): Range | null {
+    const { seekable, currentTime } = this.video;
+    if (seekable.length === 0) return null;
+    const start = seekable.start(0);
+    const end = this.recorded ? seekable.end(seekable.length - 1) : this.liveEnd();
+    const least = this.recorded ? 1 : LEAST_REWIND_SECONDS;
+    return end - start < least ? null : { start, end: Math.max(end, currentTime), now: currentTime };
+  }
+
+  private seek(position: number): void {
+    const range = this.range();
+    if (range === null) return;
+    if (!this.recorded && range.end - position < 1) {
+      this.goLive();
+      return;
+    }
+    this.video.currentTime = Math.min(range.end, Math.max(range.start, position));
+    this.render();
   }
 
   private skip(seconds: number): void {
@@ -382,6 +446,7 @@ export class Player {
   // What is shown
 
   private latency(): number | null {
+    if (this.recorded) return null;
     if (!this.video.currentTime) return null;
     return latency(this.source.current()?.playingDate() ?? null, this.clock.now());
   }
@@ -397,11 +462,15 @@ export class Player {
     const now = performance.now();
     const shown = view(this.session, now);
     const { media } = this.source;
-    const hasPicture = shown === "live" || shown === "reconnecting";
+    // A recording that has ended stands at its last picture.
+    const over = this.recorded && shown === "ended";
+    const hasPicture = shown === "live" || shown === "reconnecting" || over;
     const waitsForClick = !this.wanted && ["live", "input_loss"].includes(stateOf(this.session) ?? "");
     const words = waitsForClick
-      ? { label: "Live", title: this.name(), text: "", busy: false }
-      : card(shown, this.name());
+      ? { label: this.recorded ? "Recording" : "Live", title: this.name(), text: "", busy: false }
+      : over
+        ? null
+        : card(shown, this.name(), this.recorded);
     this.root.dataset.view = waitsForClick ? "waiting" : shown;
     this.card.hidden = words === null;
     if (words !== null) {
@@ -413,10 +482,11 @@ export class Player {
     this.notice.hidden = shown !== "reconnecting";
     setText(this.notice, shown === "reconnecting" ? RECONNECTING_NOTICE : "");
     this.spinner.hidden = !(hasPicture && (media === "stalled" || media === "loading"));
-    this.bigPlay.hidden = !(waitsForClick || (hasPicture && media === "paused"));
+    this.bigPlay.hidden = !(waitsForClick || (hasPicture && media === "paused") || over);
     this.unmute.hidden = !(this.mutedByBrowser && this.video.muted && hasPicture);
     this.controls.root.hidden = !hasPicture;
     this.controls.show(this.facts(hasPicture));
+    this.scrubber.show(hasPicture ? this.range() : null);
     setAttribute(this.root, "aria-busy", String(media === "loading" || media === "stalled"));
     this.announce(shown);
   }
@@ -432,6 +502,7 @@ export class Player {
       latency: this.latency(),
       atLive: !this.video.paused && behind < AT_LIVE_SECONDS,
       onAir,
+      place: this.recorded ? { now: this.video.currentTime, end: this.range()?.end ?? 0 } : null,
       levels: engine?.levels() ?? [],
       current: engine?.current() ?? -1,
       selected: engine?.selected() ?? -1,

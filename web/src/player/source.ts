@@ -37,6 +37,8 @@ export type EngineMaker = (events: EngineEvents) => Promise<Engine>;
 export class Source {
   media: Media = "detached";
   readonly meter = new PlaybackMeter();
+  /** What has ended may be played again: a recording. */
+  repeats = false;
   /** The last failure in a developer's words; empty if there was none. */
   lastError = "";
 
@@ -161,7 +163,11 @@ export class Source {
 
   private sample(): void {
     const { video, engine } = this;
-    if (engine === null || this.media === "ended") return;
+    if (engine === null) return;
+    if (this.media === "ended") {
+      if (!this.repeats || video.ended) return;
+      this.set("paused");
+    }
     const now = performance.now();
     const moved = this.meter.sample({
       now,

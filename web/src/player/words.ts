@@ -11,7 +11,15 @@ export interface Card {
 }
 
 /** The card that stands in for the picture; `null` while there is a picture. */
-export function card(view: View, name: string): Card | null {
+export function card(view: View, name: string, recorded = false): Card | null {
+  if (recorded && view === "not_found") {
+    return {
+      label: "Not found",
+      title: `There is no recording “${name}”`,
+      text: "It may have been deleted, or the address is wrong.",
+      busy: false,
+    };
+  }
   switch (view) {
     case "live":
     case "reconnecting":
@@ -59,7 +67,8 @@ export function card(view: View, name: string): Card | null {
 }
 
 /** One line for the page around the player. */
-export function stateLine(view: View): string {
+export function stateLine(view: View, recorded = false): string {
+  if (recorded && (view === "live" || view === "ended")) return "Recording";
   switch (view) {
     case "live":
       return "Live";

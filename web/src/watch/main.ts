@@ -2,7 +2,7 @@
 
 import "../style/base.css";
 import "./watch.css";
-import { channelOf, wishes } from "../player/address";
+import { assetOf, channelOf, wishes } from "../player/address";
 import { setText } from "../player/dom";
 import { preloadEngine } from "../player/make-engine";
 import { exposeFigures, Player } from "../player/player";
@@ -14,7 +14,8 @@ function byId(id: string): HTMLElement {
   return node;
 }
 
-const channel = channelOf(location.pathname);
+const asset = assetOf(location.pathname);
+const channel = asset === "" ? channelOf(location.pathname) : asset;
 const title = byId("title");
 const state = byId("state");
 
@@ -26,13 +27,15 @@ if (channel === "") {
   void preloadEngine().catch(() => undefined);
   const player = new Player(byId("player"), {
     channel,
+    ...(asset === "" ? {} : { asset }),
     ...wishes(location.search),
     keys: "page",
     onChange: (view, name) => {
       setText(title, name);
-      setText(state, stateLine(view));
-      state.dataset.view = view;
-      document.title = view === "live" || view === "reconnecting" ? `${name} · live` : name;
+      setText(state, stateLine(view, asset !== ""));
+      state.dataset.view = asset !== "" && view === "live" ? "recorded" : view;
+      const onAir = asset === "" && (view === "live" || view === "reconnecting");
+      document.title = onAir ? `${name} · live` : name;
     },
   });
   byId("shortcuts").addEventListener("click", () => player.showHelp());
