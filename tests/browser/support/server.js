@@ -10,15 +10,16 @@ const ROOT = resolve(import.meta.dirname, "../../..");
 const BINARY = resolve(ROOT, process.env.MILLSTREAM_BIN ?? "target/release/millstream");
 
 export class Server {
-  /** @param {string} channels TOML of the channels */
-  static async start(channels = "") {
-    const server = new Server(channels);
+  /** @param {string} channels TOML of the channels @param {Record<string, string>} env further variables */
+  static async start(channels = "", env = {}) {
+    const server = new Server(channels, env);
     await server.launch("127.0.0.1:0", "127.0.0.1:0");
     return server;
   }
 
-  constructor(channels) {
+  constructor(channels, env) {
     this.channels = channels;
+    this.env = env;
     this.folder = mkdtempSync(join(tmpdir(), "millstream-browser-"));
     this.logFile = join(this.folder, "server.log");
   }
@@ -32,7 +33,7 @@ export class Server {
     );
     const listening = join(data, "listening.json");
     rmSync(listening, { force: true });
-    this.child = start(BINARY, ["serve", "--config", config], this.logFile);
+    this.child = start(BINARY, ["serve", "--config", config], this.logFile, this.env);
     this.listening = await until(
       "the server listens",
       () => {
