@@ -7,6 +7,7 @@ mod assets;
 mod body;
 mod channels;
 mod guard;
+mod imports;
 mod openapi;
 mod problem;
 mod server;
@@ -24,6 +25,7 @@ use millstream_archive::library::Library;
 use millstream_media::time::{Clock, MonoTime};
 
 pub use guard::PeerAddr;
+pub use imports::router as imports_router;
 pub use openapi::document as openapi_document;
 pub use problem::Problem;
 pub use server::time_now;

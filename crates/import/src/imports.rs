@@ -211,28 +211,24 @@ impl Imports {
     /// # Errors
     /// There is none of this name.
     pub async fn cancel(&self, id: &JobId) -> Result<(), ImportError> {
-        let was = {
+        let job = {
             let mut entries = self.entries();
             let Some(entry) = entries.get_mut(id) else { return Err(ImportError::NotFound(id.to_string())) };
-            let was = entry.job.state;
+            let job = entry.job.clone();
             entry.stop.send_replace(true);
-            match was {
-                State::Importing => entry.job.state = State::Cancelled,
-                _ => {
-                    entries.remove(id);
-                }
+            if job.state == State::Importing {
+                // Who runs it tidies up.
+                entry.job.state = State::Cancelled;
+                return Ok(());
             }
-            was
+            entries.remove(id);
+            job
         };
-        match was {
-            // Who runs it tidies up.
-            State::Importing => {}
-            State::Waiting => {
-                self.delete_asset(id, None).await;
-                self.forget(id).await;
-            }
-            _ => self.forget(id).await,
+        if job.state == State::Waiting {
+            // What an earlier process made of it.
+            self.delete_asset(&job).await;
         }
+        self.forget(id).await;
         Ok(())
     }
 

@@ -153,8 +153,8 @@ pub async fn run(
     };
     drop(encoder);
     let ends = matches!(made, Ok(Some(_)));
-    if ends {
-        work.finish().await;
+    if ends && let Some(position) = work.finish().await {
+        tell(News::Position(position));
     }
     let has_any = work.has_any || first > 1;
     let was_deleted = work.handle.is_closed();
@@ -315,10 +315,10 @@ impl Work {
         }
     }
 
-    /// Closes what is open and hands it over.
-    async fn finish(&mut self) {
+    /// Closes what is open and hands it over. Returns its end.
+    async fn finish(&mut self) -> Option<UtcTime> {
         complain(self.assembly.finish());
-        self.hand_over().await;
+        self.hand_over().await
     }
 
     /// Hands over what is whole, and waits for room. Returns the end of the newest segment.

@@ -23,9 +23,18 @@ pub struct PeerAddr(pub SocketAddr);
 
 /// Lets through what the three rules allow.
 pub(super) async fn local_only(State(state): State<Arc<ApiState>>, request: Request, next: Next) -> Response {
+    guarded(&state.hosts, request, next).await
+}
+
+/// The same for routes that work on something else.
+pub(super) async fn local_only_under(State(hosts): State<Arc<[String]>>, request: Request, next: Next) -> Response {
+    guarded(&hosts, request, next).await
+}
+
+async fn guarded(hosts: &[String], request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<PeerAddr>().copied();
     let authority = request.uri().authority();
-    match check(peer, request.headers(), authority, &state.hosts) {
+    match check(peer, request.headers(), authority, hosts) {
         Ok(()) => next.run(request).await,
         Err(detail) => Problem::new(StatusCode::FORBIDDEN, detail).into_response(),
     }

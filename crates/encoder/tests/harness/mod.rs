@@ -108,6 +108,19 @@ impl Worker {
         Worker { child, socket: ours, buffer: BytesMut::new() }
     }
 
+    /// A worker that reads a file.
+    pub fn spawn_on(file: &std::path::Path) -> Worker {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_millstream-encoder"))
+            .args(["--file-fd", "1"])
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(std::fs::File::open(file).unwrap())
+            .spawn()
+            .unwrap();
+        ours.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        Worker { child, socket: ours, buffer: BytesMut::new() }
+    }
+
     /// Sends in the background, so that a full socket holds nobody up.
     pub fn send(&self, messages: Vec<(ToWorker, Bytes)>) -> std::thread::JoinHandle<()> {
         let mut socket = self.socket.try_clone().unwrap();
@@ -250,6 +263,19 @@ pub fn run(mut messages: Vec<(ToWorker, Bytes)>) -> Output {
     let mut worker = Worker::spawn();
     messages.push((ToWorker::Finish, Bytes::new()));
     let sender = worker.send(messages);
+    let mut output = Output::default();
+    while let Some((message, payload)) = worker.next() {
+        output.take(message, payload);
+    }
+    sender.join().unwrap();
+    assert!(worker.child.wait().unwrap().success());
+    output
+}
+
+/// Runs a worker on a file, from a frame on; the file's own beginning is frame 0.
+pub fn run_file(file: &std::path::Path, grid: SegmentGrid, ladder: Ladder, first: FrameIndex) -> Output {
+    let mut worker = Worker::spawn_on(file);
+    let sender = worker.send(vec![(start_at(grid, ladder, first), Bytes::new())]);
     let mut output = Output::default();
     while let Some((message, payload)) = worker.next() {
         output.take(message, payload);

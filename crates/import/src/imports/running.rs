@@ -74,7 +74,7 @@ impl Imports {
                 () = told => return,
             };
             if *cancel.borrow() {
-                self.delete_asset(id, Some(&job)).await;
+                self.delete_asset(&job).await;
                 self.entries().remove(id);
                 return self.forget(id).await;
             }
@@ -203,12 +203,11 @@ impl Imports {
     }
 
     /// Deletes what a cancelled import has made.
-    pub(super) async fn delete_asset(&self, id: &JobId, job: Option<&Job>) {
-        let Some(job) = job else { return };
+    pub(super) async fn delete_asset(&self, job: &Job) {
         match retention::mark(&self.inner.setup.store, &job.asset).await {
             Ok(_) | Err(StoreError::NotFound { .. }) => {}
             Err(error) => {
-                tracing::warn!(import = %id, asset = %job.asset, %error, "a cancelled import is still stored")
+                tracing::warn!(import = %job.id, asset = %job.asset, %error, "a cancelled import is still stored")
             }
         }
     }

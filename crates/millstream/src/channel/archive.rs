@@ -56,6 +56,11 @@ impl Archive {
         &self.inner.store
     }
 
+    /// How recordings are put.
+    pub fn options(&self) -> &Options {
+        &self.inner.options
+    }
+
     /// The recordings that run here.
     pub fn running(&self) -> &Running {
         &self.inner.options.running

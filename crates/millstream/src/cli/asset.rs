@@ -1,8 +1,10 @@
 //! `millstream asset …`: recordings and clips on the command line.
 //!
+//! - [`import`]: files that become assets.
 //! - [`moment`]: a time as it is written on the command line.
 //! - [`report`]: assets as text for people.
 
+mod import;
 mod moment;
 mod report;
 
@@ -28,6 +30,7 @@ const PAGE: usize = 500;
     arg_required_else_help = true,
     after_help = "Examples:
   millstream asset list --channel news
+  millstream asset import talk.mov --title \"The talk\"
   millstream asset clip news --start -90s --end now --title \"The goal\"
   millstream asset delete news-20261122-222500"
 )]
@@ -69,6 +72,8 @@ pub enum Action {
         /// The asset
         id: String,
     },
+    /// Import a media file: send it to the server, which encodes it into an asset
+    Import(import::ImportArgs),
     /// Make a clip of a channel's recording, also of one in progress, without a copy
     #[command(after_help = "Examples:
   millstream asset clip news --start -90s --end now --title \"The goal\"
@@ -132,6 +137,7 @@ pub fn run_asset(args: &AssetArgs) -> Result<()> {
 
 fn run(client: &Client, action: &Action, now: UtcTime, json: bool, out: &mut dyn Write) -> Result<()> {
     let (answer, text) = match action {
+        Action::Import(args) => return import::run(client, args, json, out),
         Action::List { channel, kind, state, limit } => {
             let filters = [("channel", channel), ("kind", kind), ("state", state)];
             let answer = list(client, &filters, *limit)?;

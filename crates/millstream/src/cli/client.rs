@@ -67,6 +67,31 @@ impl Client {
             }
             None => self.agent.run(request.body(()).with_context(|| format!("{uri} is no address"))?),
         };
+        self.read(answer).map(|(value, _)| value)
+    }
+
+    /// Sends a piece of a file to `path` below `/api/v1`, to stand at `offset` there. Returns the offset after it.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn append(&self, path: &str, offset: u64, piece: &[u8]) -> Result<u64> {
+        let uri = format!("{}/api/v1{path}", self.base);
+        let request = ureq::http::Request::builder().method("PATCH").uri(&uri);
+        let request = request
+            .header("content-type", "application/offset+octet-stream")
+            .header("upload-offset", offset.to_string())
+            .body(piece)
+            .with_context(|| format!("{uri} is no address"))?;
+        let (_, headers) = self.read(self.agent.run(request))?;
+        let at = headers.get("upload-offset").and_then(|v| v.to_str().ok()?.parse().ok());
+        at.ok_or_else(|| anyhow!("{} did not say how much it took", self.base))
+    }
+
+    /// An answer's value and headers.
+    fn read(
+        &self,
+        answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<(Value, ureq::http::HeaderMap)> {
         let mut answer = answer.map_err(|error| {
             anyhow!(
                 "no millstream server answers at {} ({}); start one with `millstream serve`, or name it with --server or \
@@ -75,12 +100,12 @@ impl Client {
                 error.to_string().trim_start_matches("io: ")
             )
         })?;
-        let status = answer.status();
+        let (status, headers) = (answer.status(), answer.headers().clone());
         let text = answer.body_mut().read_to_string().with_context(|| format!("{} broke off its answer", self.base))?;
         let value: Option<Value> = if text.is_empty() { Some(Value::Null) } else { serde_json::from_str(&text).ok() };
         let detail = value.as_ref().and_then(|v| v.get("detail")).and_then(Value::as_str);
         match (status.is_success(), value.clone(), detail) {
-            (true, Some(value), _) => Ok(value),
+            (true, Some(value), _) => Ok((value, headers)),
             (false, _, Some(detail)) => Err(anyhow!("{detail}")),
             _ => Err(anyhow!(
                 "{} answers {status} and is no millstream server; name the right one with --server or MILLSTREAM_URL",

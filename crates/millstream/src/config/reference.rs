@@ -9,10 +9,10 @@ use serde_json::Value;
 use utoipa::PartialSchema;
 
 use super::layers::variable_name;
-use super::settings::{Access, Archive, Config, Edge, Encode, Ingest, Limits, Log, Server};
+use super::settings::{Access, Archive, Config, Edge, Encode, Import, Ingest, Limits, Log, Server};
 
 /// The sections, in the order of the page.
-pub const SECTIONS: [&str; 8] = ["server", "ingest", "encode", "archive", "log", "limits", "edge", "access"];
+pub const SECTIONS: [&str; 9] = ["server", "ingest", "encode", "archive", "import", "log", "limits", "edge", "access"];
 
 struct Section {
     name: &'static str,
@@ -28,6 +28,7 @@ static DOCUMENTED: LazyLock<Vec<Section>> = LazyLock::new(|| {
         Ingest::schema(),
         Encode::schema(),
         Archive::schema(),
+        Import::schema(),
         Log::schema(),
         Limits::schema(),
         Edge::schema(),

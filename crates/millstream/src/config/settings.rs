@@ -20,6 +20,8 @@ pub struct Config {
     pub encode: Encode,
     /// `[archive]`
     pub archive: Archive,
+    /// `[import]`
+    pub import: Import,
     /// `[log]`
     pub log: Log,
     /// `[limits]`
@@ -142,6 +144,25 @@ impl Default for Archive {
             keep_days: 7,
             keep_bytes: 0,
         }
+    }
+}
+
+/// Files that become assets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Import {
+    /// Most bytes of files in `imports` in `data_dir`, those included that are announced and still come.
+    pub spool_bytes: u64,
+    /// An upload of which nothing came for so many hours is given up.
+    pub upload_hours: u32,
+    /// Length of segments of imported assets.
+    #[schema(value_type = f64)]
+    pub segment_seconds: Seconds,
+}
+
+impl Default for Import {
+    fn default() -> Self {
+        Import { spool_bytes: 100 << 30, upload_hours: 48, segment_seconds: Seconds::from_millis(2000) }
     }
 }
 

@@ -6,6 +6,7 @@
 //! - [`edge`]: the same as an edge.
 //! - [`folder`]: the data folder, held by one server at a time.
 //! - [`http`]: the HTTP front's doors and TLS.
+//! - [`imports`]: files that become assets.
 //! - [`operations`]: `/healthz`, `/readyz`, `/metrics`.
 
 mod access;
@@ -14,6 +15,7 @@ pub mod descriptors;
 mod edge;
 mod folder;
 mod http;
+mod imports;
 mod operations;
 
 use std::collections::BTreeMap;
@@ -96,7 +98,7 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
         clock: Arc::clone(&clock),
         metrics: metrics.clone(),
         archive: archive.clone(),
-        worker,
+        worker: worker.clone(),
     };
     let (runtime, gate) = Runtime::new(surroundings);
 
@@ -130,7 +132,9 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
         hosts: config.server.hosts.clone(),
     };
     let exported = Exported::new(&metrics, Arc::clone(archive.store().statistics()), archive.running().clone());
-    let router = api::router(state).merge(assets::router()).merge(operations::router(
+    let imports = imports::open(&config, &archive, worker)?;
+    let router = api::imports_router(imports.clone(), config.server.hosts.clone());
+    let router = router.merge(api::router(state)).merge(assets::router()).merge(operations::router(
         metrics.clone(),
         Some(exported),
         clock.as_ref(),
@@ -143,6 +147,10 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
 
     tokio::spawn(archive::keep(archive.clone(), policy, stopping.clone()));
     let channels = tokio::spawn(runtime.run(stopping.clone()));
+    let importing = tokio::spawn({
+        let stopping = stopping.clone();
+        async move { imports.run(stopping).await }
+    });
     let ingest = rtmp.map(|listener| {
         let mut stopping = stopping.clone();
         tokio::spawn(listener.run(async move {
@@ -179,6 +187,9 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
     }
     if tokio::time::timeout(drain, channels).await.is_err() {
         tracing::warn!("channels did not end within server.drain_seconds");
+    }
+    if tokio::time::timeout(drain, importing).await.is_err() {
+        tracing::warn!("the import at work did not stop within server.drain_seconds; it goes on with the next start");
     }
     archive.close(drain).await;
     stop_http.send_replace(true);
