@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use millstream_media::protection::Signalling;
 use millstream_media::track::{RenditionName, Track};
 
 /// A track of a period with its init segment.
@@ -14,6 +15,8 @@ pub struct PeriodTrack {
     pub init: Bytes,
     /// Eight hexadecimal digits of a hash of the init segment: the `v` of its URL.
     pub init_version: String,
+    /// What manifests say of its encryption, if it is encrypted.
+    pub protection: Option<Signalling>,
 }
 
 /// A run of segments with one set of tracks.
@@ -41,10 +44,18 @@ impl Period {
             .into_iter()
             .map(|(track, init)| {
                 let init_version = short(fnv1a(FNV_OFFSET, &init));
-                PeriodTrack { track, init, init_version }
+                PeriodTrack { track, init, init_version, protection: None }
             })
             .collect();
         Period { first_segment, tracks, init_version: all, stand_ins: BTreeMap::new() }
+    }
+
+    /// The same period with what manifests say of the encryption of its tracks.
+    pub(crate) fn with_protection(mut self, protection: &BTreeMap<RenditionName, Signalling>) -> Self {
+        for track in &mut self.tracks {
+            track.protection = protection.get(&track.track.name).cloned();
+        }
+        self
     }
 
     /// Its first segment's number.
@@ -91,13 +102,14 @@ impl Period {
     }
 
     /// Whether playlists can go on from `self` to `next` without a discontinuity: the same tracks with the same init
-    /// segments (STANDARDS 1.16).
+    /// segments (STANDARDS 1.16), or with init segments that differ in the key alone.
     pub(crate) fn continues_in(&self, next: &Period) -> bool {
+        let alike = |a: &PeriodTrack, b: &PeriodTrack| match (&a.protection, &b.protection) {
+            (Some(a), Some(b)) => a.scheme == b.scheme,
+            _ => a.init == b.init,
+        };
         self.tracks.len() == next.tracks.len()
-            && self
-                .tracks
-                .iter()
-                .all(|t| next.track(&t.track.name).is_some_and(|n| n.init == t.init && n.track == t.track))
+            && self.tracks.iter().all(|t| next.track(&t.track.name).is_some_and(|n| alike(t, n) && n.track == t.track))
     }
 
     pub(crate) fn init_bytes(&self) -> u64 {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
+use millstream_media::protection::Signalling;
 use millstream_media::time::{MonoTime, UtcTime};
 use millstream_media::track::{RenditionName, Track};
 
@@ -92,12 +93,23 @@ impl Window {
         tracks: Vec<(Track, Bytes)>,
         discontinuity: bool,
     ) -> Result<(), Error> {
+        self.begin_protected_period(first_segment, tracks, &BTreeMap::new(), discontinuity)
+    }
+
+    /// As [`Window::begin_period`], of tracks that are encrypted: `protection` is what manifests say of it.
+    pub fn begin_protected_period(
+        &mut self,
+        first_segment: u64,
+        tracks: Vec<(Track, Bytes)>,
+        protection: &BTreeMap<RenditionName, Signalling>,
+        discontinuity: bool,
+    ) -> Result<(), Error> {
         let session = self.session.as_ref().filter(|s| s.ended.is_none()).ok_or(Error::NoSession)?;
         if let Some(highest) = self.highest.filter(|&h| first_segment <= h) {
             return Err(Error::NumberReused { segment: first_segment, highest });
         }
         self.check_tracks(session, &tracks)?;
-        let mut period = Period::new(first_segment, tracks);
+        let mut period = Period::new(first_segment, tracks).with_protection(protection);
         // Before its first settled segment a session may still begin elsewhere.
         let starts = session.newest.is_none();
         let replaced = session.first.filter(|_| starts).map_or(first_segment, |f| f.min(first_segment));
@@ -279,6 +291,11 @@ impl Window {
     pub fn statistics(&self) -> Statistics {
         let held = |row: &Row| row.values().filter(|s| s.state != State::Gap).count() as u64;
         Statistics { held_bytes: self.held_bytes, held_segments: self.rows.values().map(held).sum(), ..self.statistics }
+    }
+
+    /// The period that a segment number belongs to.
+    pub fn period_at(&self, number: u64) -> Option<&Period> {
+        self.period_of(number)
     }
 
     /// The session, if it has a first segment.

@@ -14,10 +14,12 @@ use std::io;
 use std::time::Duration;
 
 use millstream_media::grid::FrameRate;
+use millstream_media::protection::Signalling;
 use millstream_media::time::UtcTime;
 use millstream_media::track::{Track, TrackMedia};
 use millstream_window::{Presentation, PresentationPeriod, Timing, Window};
 use quick_xml::Writer;
+use quick_xml::events::BytesText;
 
 use super::low_latency::LowLatency;
 use super::timeline::timeline;
@@ -211,6 +213,10 @@ fn write_set(xml: &mut Xml, page: &Page<'_>, period: &PresentationPeriod<'_>, se
         element = element.with_attribute(("lang", "und"));
     }
     element.write_inner_content(|xml| {
+        let protection = set.tracks.first().and_then(|t| period.period.track(&t.name)?.protection.as_ref());
+        if let Some(protection) = protection {
+            write_protection(xml, protection)?;
+        }
         if !set.siblings.is_empty() {
             let ids: Vec<String> = set.siblings.iter().map(usize::to_string).collect();
             descriptor(xml, "SupplementalProperty", "urn:mpeg:dash:adaptation-set-switching:2016", &ids.join(","))?;
@@ -225,6 +231,28 @@ fn write_set(xml: &mut Xml, page: &Page<'_>, period: &PresentationPeriod<'_>, se
         }
         set.tracks.iter().try_for_each(|track| write_representation(xml, track, page.low_latency))
     })?;
+    Ok(())
+}
+
+/// `ContentProtection` (ISO/IEC 23001-7 11.2): the scheme and the key's id, then each key system.
+fn write_protection(xml: &mut Xml, protection: &Signalling) -> io::Result<()> {
+    xml.create_element("ContentProtection")
+        .with_attributes([
+            ("xmlns:cenc", "urn:mpeg:cenc:2013"),
+            ("schemeIdUri", "urn:mpeg:dash:mp4protection:2011"),
+            ("value", protection.scheme.as_str()),
+            ("cenc:default_KID", protection.key_id.to_string().as_str()),
+        ])
+        .write_empty()?;
+    for system in &protection.dash {
+        let mut element =
+            xml.create_element("ContentProtection").with_attribute(("schemeIdUri", system.scheme_id_uri.as_str()));
+        if !system.value.is_empty() {
+            element = element.with_attribute(("value", system.value.as_str()));
+        }
+        // It is XML already.
+        element.write_text_content(BytesText::from_escaped(system.inner.as_str()))?;
+    }
     Ok(())
 }
 

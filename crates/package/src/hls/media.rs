@@ -55,8 +55,9 @@ fn write(window: &Window, listing: &Listing<'_>, rendition: &RenditionName, kind
     // What is skipped is known to the player, its map too.
     let before = skipped.checked_sub(1).and_then(|last| listing.entries.get(last));
     let mut map = before.and_then(map_of);
+    let mut keys = before.map_or(&[][..], keys_of);
     for entry in listing.entries.iter().skip(skipped) {
-        opening(&mut out, entry, rendition, &mut map);
+        opening(&mut out, entry, rendition, &mut map, &mut keys);
         // STANDARDS 1.39: parts that lie three target durations back are dropped.
         let is_recent = start_nanos(entry) + PARTS_TARGETS * target >= ends;
         if kind == Kind::Segments && low_latency.is_some() && is_recent {
@@ -68,7 +69,7 @@ fn write(window: &Window, listing: &Listing<'_>, rendition: &RenditionName, kind
         out.push_str("#EXT-X-ENDLIST\n");
     } else if low_latency.is_some() && kind == Kind::Segments {
         if let Some(open) = &listing.open {
-            opening(&mut out, open, rendition, &mut map);
+            opening(&mut out, open, rendition, &mut map, &mut keys);
             parts(&mut out, open, rendition);
         }
         if let Some(next) = &listing.next {
@@ -133,14 +134,36 @@ fn map_of<'a>(entry: &Entry<'a>) -> Map<'a> {
     entry.source.map(|s| (&s.track.name, s.init_version.as_str()))
 }
 
+/// The keys of a segment, as `EXT-X-KEY` says them; none if it is clear.
+fn keys_of<'a>(entry: &Entry<'a>) -> &'a [String] {
+    entry.source.and_then(|s| s.protection.as_ref()).map_or(&[], |protection| &protection.hls)
+}
+
 /// The lines before a segment's first part. They depend on the entry and the map before it only, so that a line once
 /// written stays as it is (STANDARDS 1.8), except that the first segment of a list always says its map.
-fn opening<'a>(out: &mut String, entry: &Entry<'a>, rendition: &RenditionName, map: &mut Map<'a>) {
+fn opening<'a>(
+    out: &mut String,
+    entry: &Entry<'a>,
+    rendition: &RenditionName,
+    map: &mut Map<'a>,
+    keys: &mut &'a [String],
+) {
     if entry.discontinuity {
         out.push_str("#EXT-X-DISCONTINUITY\n");
         *map = None;
     }
     let source = map_of(entry);
+    // STANDARDS 1.51: a key is in force until the next one; before the map, which is of this key.
+    let wanted = keys_of(entry);
+    if source.is_some() && *keys != wanted {
+        for key in wanted {
+            let _ = writeln!(out, "#EXT-X-KEY:{key}");
+        }
+        if wanted.is_empty() {
+            out.push_str("#EXT-X-KEY:METHOD=NONE\n");
+        }
+        *keys = wanted;
+    }
     if let Some((name, version)) = source.filter(|s| *map != Some(*s)) {
         let _ = writeln!(out, "#EXT-X-MAP:URI=\"{}init.mp4?v={version}\"", Folder::of(name, rendition));
         *map = source;

@@ -18,6 +18,7 @@ pub fn multivariant(window: &Window) -> Option<String> {
     let (video, audio): (Vec<_>, Vec<_>) = period.tracks().iter().partition(|t| t.track.is_video());
     // No feature here needs an EXT-X-VERSION above 1, which is what its absence says (STANDARDS 1.4).
     let mut out = String::from("#EXTM3U\n#EXT-X-INDEPENDENT-SEGMENTS\n");
+    session_keys(&mut out, period.tracks());
     if video.is_empty() {
         for track in audio {
             variant(&mut out, window, track, &[], "");
@@ -38,6 +39,17 @@ pub fn multivariant(window: &Window) -> Option<String> {
         iframe_variant(&mut out, window, track, &range_of(&track.track));
     }
     Some(out)
+}
+
+/// The keys of all tracks, so that a player can ask for them before it has a media playlist (STANDARDS 1.51).
+fn session_keys(out: &mut String, tracks: &[PeriodTrack]) {
+    let mut told: Vec<&String> = Vec::new();
+    for key in tracks.iter().filter_map(|t| t.protection.as_ref()).flat_map(|p| &p.hls_session) {
+        if !told.contains(&key) {
+            let _ = writeln!(out, "#EXT-X-SESSION-KEY:{key}");
+            told.push(key);
+        }
+    }
 }
 
 fn in_order<'a>(window: &Window, tracks: &[&'a PeriodTrack]) -> Vec<&'a PeriodTrack> {
