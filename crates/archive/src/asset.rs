@@ -2,6 +2,7 @@
 
 use millstream_media::codec::VideoConfig;
 use millstream_media::grid::FrameRate;
+use millstream_media::protection::Signalling;
 use millstream_media::time::{Timescale, UtcTime};
 use millstream_media::track::{RenditionName, Track, TrackMedia};
 use serde::{Deserialize, Serialize};
@@ -263,6 +264,9 @@ pub struct TrackInfo {
     /// The storyboard shows it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pictures: bool,
+    /// What manifests say of its encryption, if it is encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protection: Option<Signalling>,
 }
 
 /// The shape of a track.
@@ -320,6 +324,7 @@ impl TrackInfo {
             codec: track.codec_string(),
             media,
             pictures: false,
+            protection: None,
         }
     }
 
