@@ -89,10 +89,11 @@ def run(_rounds, seconds):
     origin = edge = None
     try:
         origin = Origin(folder)
-        edge = Edge(folder, origin.plain)
         wait_until("a list of ten segments", 60, lambda: listed(origin) >= 10, 0.5)
         for mode in ("hls", "ll-hls"):
             for viewers in CROWDS:
+                # An edge of its own: none finds what the crowd before it has left.
+                edge = Edge(folder, origin.plain)
                 before = origin.answered()
                 report = crowd(edge, viewers, mode, seconds)
                 after = origin.answered()
@@ -102,6 +103,7 @@ def run(_rounds, seconds):
                 by_kind = ", ".join(f"{count} {kind}" for kind, count in grown.items())
                 lines.append(f"| {viewers:,} | {mode} | {asked:,} | {report['errors']} | {sum(grown.values())} | {by_kind} |")
                 print(f"  {lines[-1]}", flush=True)
+                edge.stop()
     finally:
         for one in (edge, origin):
             if one:

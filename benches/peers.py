@@ -7,7 +7,7 @@ from machine import Process, free_port, listens, wait_until
 
 # libx264 as millstream-encoder sets it (crates/encoder/src/options.rs).
 X264 = (
-    "scenecut=0:rc-lookahead=4:sync-lookahead=0:sliced-threads=0:bframes=0:open-gop=0:force-cfr=1:nal-hrd=none:aud=0"
+    "scenecut=0:rc-lookahead=0:sync-lookahead=0:sliced-threads=0:bframes=0:open-gop=0:force-cfr=1:nal-hrd=none:aud=0"
 )
 LADDER = [("720p", 1280, 720, 3000), ("480p", 854, 480, 1400), ("360p", 640, 360, 800)]
 
@@ -15,9 +15,10 @@ LADDER = [("720p", 1280, 720, 3000), ("480p", 854, 480, 1400), ("360p", 640, 360
 class Millstream:
     name = "millstream"
 
-    def __init__(self, folder, binary, channels, mode, segment=2):
+    def __init__(self, folder, binary, channels, mode, segment=2, record=True):
         self.folder = folder
         os.makedirs(folder)
+        recorded = "true" if record else "false"
         lines = [
             '[server]\nhttp = "127.0.0.1:0"',
             f'data_dir = "{folder}/data"',
@@ -26,7 +27,7 @@ class Millstream:
         ]
         for n in range(channels):
             lines.append(f'[[channel]]\nname = "c{n}"\nstream_key = "bench-key-{n}"\nmode = "{mode}"')
-            lines.append(f"segment_seconds = {segment}\nwindow_seconds = 20")
+            lines.append(f"segment_seconds = {segment}\nwindow_seconds = 20\nrecord = {recorded}")
         with open(f"{folder}/millstream.toml", "w") as f:
             f.write("\n".join(lines) + "\n")
         self.process = Process([binary, "serve", "--config", f"{folder}/millstream.toml"], f"{folder}/log.txt")
