@@ -18,6 +18,7 @@ import urllib.request
 import delivery
 import edge
 import growth
+import imports
 import machine
 import peers
 from machine import Process, wait_until
@@ -179,7 +180,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="turns of each contender")
     parser.add_argument("--seconds", type=float, default=20, help="measured seconds of a turn")
     parser.add_argument("--streams", type=int, default=10, help="streams in the passthrough comparison of many")
-    parser.add_argument("--only", choices=["passthrough", "ladder", "memory", "start", "delivery", "edge", "growth"], help="one comparison only")
+    parser.add_argument("--only", choices=["passthrough", "ladder", "memory", "start", "delivery", "edge", "growth", "import"], help="one comparison only")
     parser.add_argument("--write", action="store_true", help="write the tables into docs/performance.md")
     options = parser.parse_args()
     if options.only != "delivery" and not os.path.exists(BINARY):
@@ -212,7 +213,10 @@ def run(options, folder):
     if wanted("growth"):
         print("growth", flush=True)
         lines += growth.run(options.rounds, options.seconds)
-    if options.only in ("delivery", "edge", "growth"):
+    if wanted("import"):
+        print("import", flush=True)
+        lines += imports.run(options.rounds, BINARY, show)
+    if options.only in ("delivery", "edge", "growth", "import"):
         return lines
     hd = recording(folder, "1080p", (1920, 1080), 60, 6000, RECORDED_SECONDS)
     serve = lambda mode, n, segment=2: lambda f: peers.Millstream(f, BINARY, n, mode, segment)
