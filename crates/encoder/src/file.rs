@@ -83,9 +83,12 @@ pub fn open(file: File) -> Result<Opened, String> {
     notes.extend(left_out(&demuxer, video.is_some(), audio.is_some()));
     let taken: Vec<i32> = [&video, &audio].into_iter().flatten().map(|s| s.index).collect();
     demuxer.take_only(&taken);
+    let origin = origin(video.as_ref(), audio.as_ref());
+    // Matroska counts its length from zero, wherever its first unit lies.
+    let before = if container.contains("matroska") { origin.max(0) } else { 0 };
     let facts = FileFacts {
         container,
-        duration: demuxer.duration().and_then(|d| u64::try_from(d).ok()),
+        duration: demuxer.duration().and_then(|d| u64::try_from(d - before).ok()).filter(|d| *d > 0),
         video: video.as_ref().map(video_facts),
         audio: audio.as_ref().map(|a| FileAudio {
             codec: a.codec.clone(),
@@ -94,7 +97,6 @@ pub fn open(file: File) -> Result<Opened, String> {
         }),
         notes,
     };
-    let origin = origin(video.as_ref(), audio.as_ref());
     Ok(Opened { demuxer, video, audio, origin, facts })
 }
 

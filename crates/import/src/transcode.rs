@@ -173,9 +173,10 @@ pub async fn run(
     };
     match made? {
         _ if was_deleted => Ok(Outcome::Deleted),
-        Some(_) if !has_any => Err(Failure::Unusable(
-            "nothing of the file could be decoded; it is damaged, or not what its beginning says".to_owned(),
-        )),
+        Some(losses) if !has_any => Err(Failure::Unusable(match losses.is_empty() {
+            true => "nothing of the file could be decoded; it is damaged, or not what its beginning says".to_owned(),
+            false => losses.join("; "),
+        })),
         Some(losses) if stored.is_some() => Ok(Outcome::Done { losses }),
         _ => Ok(Outcome::Stopped),
     }

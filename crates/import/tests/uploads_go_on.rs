@@ -59,7 +59,10 @@ async fn what_came_before_an_interruption_is_kept_also_by_the_next_process() {
     let id = made.job.id;
     let broke = imports.append(&id, 0, pieces(&[b"abc", b"d"], true)).await;
     assert!(matches!(broke, Err(ImportError::BrokeOff)), "{broke:?}");
-    assert!(matches!(imports.append(&id, 0, pieces(&[b"x"], false)).await, Err(ImportError::Offset { is: 4, given: 0 })));
+    assert!(matches!(
+        imports.append(&id, 0, pieces(&[b"x"], false)).await,
+        Err(ImportError::Offset { is: 4, given: 0 })
+    ));
     drop(imports);
 
     let imports = open(folder.path(), Limits::default());

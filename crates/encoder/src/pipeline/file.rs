@@ -162,7 +162,10 @@ impl Pipeline {
     fn losses(&self, file: &Opened, account: &Account, timeline: &Timeline) -> Vec<String> {
         let mut losses = Vec::new();
         if account.encrypted {
-            losses.push("the file is encrypted (DRM) from here on; import a copy without protection".to_owned());
+            let from =
+                if account.end > 0 { format!(" from {:.1} s on", account.end as f64 / 1e9) } else { String::new() };
+            losses.push(format!("the file is encrypted (DRM){from}; import a copy without protection"));
+            return losses;
         }
         if let Some(failure) = &account.failure {
             losses.push(format!("reading the file failed: {failure}"));
@@ -182,7 +185,7 @@ impl Pipeline {
         if timeline.jumps() > 0 {
             losses.push(format!("its time stamps jump {} times; what lies between is joined", timeline.jumps()));
         }
-        if let Some(duration) = file.demuxer.duration()
+        if let Some(duration) = file.facts.duration.and_then(|d| i64::try_from(d).ok())
             && timeline.jumps() == 0
             && duration - account.end > MISSING.max(duration / 100)
         {

@@ -86,10 +86,15 @@ mod tests {
 
     #[test]
     fn the_line_says_share_speed_and_time_left() {
-        assert_eq!(bar("encoding", 0.5, "3.1x", Some(75.2)), "[############............]  50 % encoding, 3.1x, 1:16 left");
+        assert_eq!(
+            bar("encoding", 0.5, "3.1x", Some(75.2)),
+            "[############............]  50 % encoding, 3.1x, 1:16 left"
+        );
         assert_eq!(plain("waiting", 0.0, "", None), "  0 % waiting");
         assert_eq!(bar("x", 7.0, "", None).matches('#').count(), CELLS);
-        for (seconds, text) in [(0.2, "1 s"), (59.0, "59 s"), (60.0, "1:00"), (3661.0, "1:01:01"), (f64::INFINITY, "277777:46:40")] {
+        for (seconds, text) in
+            [(0.2, "1 s"), (59.0, "59 s"), (60.0, "1:00"), (3661.0, "1:01:01"), (f64::INFINITY, "277777:46:40")]
+        {
             assert_eq!(time(seconds), text);
         }
     }
