@@ -11,6 +11,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use millstream_media::grid::FrameRate;
+use millstream_media::storyboard;
 use millstream_media::time::UtcTime;
 
 use crate::asset::{LineUp, Media, TrackInfo};
@@ -127,6 +128,9 @@ fn period(out: &mut String, view: &View<'_>, run: &Run<'_>, start: Duration, end
     for set in &sets {
         adaptation_set(out, view, run, set, &sets);
     }
+    if run.line_up.tracks.iter().any(|t| t.pictures) {
+        thumbnails(out, view, run);
+    }
     out.push_str("  </Period>\n");
 }
 
@@ -155,6 +159,33 @@ fn sets<'a>(run: &Run<'a>) -> Vec<Set<'a>> {
         }
     }
     sets
+}
+
+/// The storyboard as a thumbnail track (DASH-IF IOP 6.2.6). Sheets begin with their minutes: the first one of a Period may
+/// begin before it.
+fn thumbnails(out: &mut String, view: &View<'_>, run: &Run<'_>) {
+    let (first, last) = (storyboard::sheet_at(run.start), storyboard::sheet_at(run.end));
+    let base = view.of.map_or_else(String::new, |asset| format!("../{asset}/"));
+    let (height, scale) = (i64::from(storyboard::TILE_HEIGHT) * storyboard::SHEET_TILES, 1000);
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        out,
+        "    <AdaptationSet id=\"999\" contentType=\"image\" mimeType=\"image/jpeg\">\n      <SegmentTemplate \
+         timescale=\"{scale}\" presentationTimeOffset=\"{}\" media=\"{}storyboard-$Number$.jpg\" \
+         startNumber=\"{first}\">\n        <SegmentTimeline>\n          <S t=\"{}\" d=\"{}\" r=\"{}\"/>\n        \
+         </SegmentTimeline>\n      </SegmentTemplate>\n      <Representation id=\"storyboard\" bandwidth=\"40000\" \
+         width=\"{}\" height=\"{height}\">",
+        run.start.as_millis(),
+        base,
+        storyboard::sheet_time(first).as_millis(),
+        storyboard::SHEET_SECONDS * scale,
+        last - first,
+        storyboard::TILE_WIDTH,
+    );
+    let layout = format!("1x{}", storyboard::SHEET_TILES);
+    out.push_str("  ");
+    descriptor(out, "EssentialProperty", "http://dashif.org/guidelines/thumbnail_tile", &layout);
+    out.push_str("      </Representation>\n    </AdaptationSet>\n");
 }
 
 fn adaptation_set(out: &mut String, view: &View<'_>, run: &Run<'_>, set: &Set<'_>, sets: &[Set<'_>]) {

@@ -12,6 +12,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use millstream_delivery::answer::{Answer, Delivery};
 use millstream_delivery::body::Body;
 use millstream_delivery::respond::{self, CacheLife, Entity};
+use millstream_media::storyboard;
 use millstream_media::time::MonoTime;
 use millstream_media::track::RenditionName;
 use millstream_telemetry::RequestKind;
@@ -85,7 +86,7 @@ impl VodDelivery {
 
     async fn respond(self, named: Named, method: Method, headers: http::HeaderMap) -> Response<Body> {
         let file = named.path.filename().unwrap_or_default().to_owned();
-        let is_media = file.ends_with(".m4s") || file.ends_with(".mp4");
+        let is_media = file.ends_with(".m4s") || file.ends_with(".mp4") || storyboard::sheet_number(&file).is_some();
         match self.object(&named, is_media).await {
             Ok(object) => {
                 let cache = if is_media { CacheLife::Immutable } else { CacheLife::Seconds(MANIFEST_SECONDS) };
@@ -232,6 +233,8 @@ fn parse(path: &str) -> Option<Named> {
             let kind = match second {
                 layout::MULTIVARIANT => RequestKind::Multivariant,
                 layout::MPD => RequestKind::Mpd,
+                layout::POSTER | layout::SHEETS | layout::TILES => RequestKind::Other,
+                _ if storyboard::sheet_number(second).is_some() => RequestKind::Other,
                 _ => return None,
             };
             (layout::file(&asset, second), kind)

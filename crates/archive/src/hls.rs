@@ -8,10 +8,12 @@ use std::fmt::{self, Write};
 
 use millstream_media::time::UtcTime;
 use millstream_media::track::RenditionName;
+use millstream_package::hls::image_variant;
 
 use crate::asset::{AssetId, LineUp, Media, Range, State, TrackInfo};
 use crate::index::{Cell, Row, line_up};
 use crate::layout;
+use crate::storyboard;
 
 /// The first variant is where players without a measurement begin; Apple wants one of about this many bit/s.
 const FIRST_VARIANT_BITS: u64 = 2_500_000;
@@ -201,6 +203,9 @@ pub fn multivariant(view: &View<'_>) -> String {
         for track in video {
             iframe_variant(&mut out, view, track, ranges);
         }
+    }
+    if storyboard::is_there(view) {
+        out.push_str(&image_variant(layout::SHEETS));
     }
     out
 }

@@ -4,6 +4,7 @@
 //! Every name is a function of the asset, the rendition and media time, so that writing again what was written
 //! before changes nothing.
 
+use millstream_media::storyboard;
 use millstream_media::time::UtcTime;
 use millstream_media::track::RenditionName;
 use object_store::path::Path;
@@ -36,6 +37,14 @@ pub const MPD: &str = "manifest.mpd";
 pub const MEDIA: &str = "index.m3u8";
 /// A rendition's I-frame playlist.
 pub const IFRAMES: &str = "iframes.m3u8";
+/// A picture that stands for the asset, [`SHEETS`]: the list of its storyboard's sheets, [`TILES`]: that of its tiles.
+pub use millstream_media::storyboard::{POSTER, SHEETS, TILES};
+
+/// `vod/ASSET/storyboard-SHEET.jpg`.
+pub fn sheet(asset: &AssetId, sheet: i64) -> Path {
+    file(asset, &storyboard::sheet_name(sheet))
+}
+
 /// The folder of index pages.
 pub const INDEX: &str = "index";
 /// The folder of references by clips.
@@ -101,6 +110,8 @@ pub fn content_type(name: &str) -> &'static str {
         "mpd" => "application/dash+xml",
         "mp4" | "m4s" => "video/mp4",
         "json" => "application/json",
+        "jpg" => "image/jpeg",
+        "vtt" => "text/vtt",
         _ => "application/octet-stream",
     }
 }
@@ -110,6 +121,8 @@ pub fn cache_control(name: &str) -> &'static str {
     match name.rsplit_once('.').map_or("", |(_, suffix)| suffix) {
         "mp4" | "m4s" => "public, max-age=31536000, immutable",
         "json" => "no-cache",
+        // A sheet may be written once more, with tiles that were still to come.
+        "jpg" => "public, max-age=3600",
         _ => "public, max-age=2",
     }
 }

@@ -5,6 +5,7 @@
 //! - [`asset`]: `asset.json`, and what a track is in it.
 //! - [`index`]: which segments a recording has, row by row, and the index pages they are stored in.
 //! - [`hls`], [`dash`]: playlists and the MPD of an asset, for any static server.
+//! - [`storyboard`]: the lists of an asset's small pictures.
 //! - [`recorder`]: finished segments in, uploads and documents out.
 //! - [`backoff`]: how long to wait before a retry.
 //! - [`clip`]: a part of a recording as an asset of its own, without a copy.
@@ -17,6 +18,7 @@
 //! - [`catalog`]: the assets of a channel, and which one a session records into.
 //! - [`spool`]: finished segments on the local disk while the store is away.
 //! - [`recording`]: the task that records one asset.
+//! - [`pictures`]: the task that puts an asset's poster and storyboard.
 //! - [`running`]: the recordings of this process, and what they know before the store does.
 //! - [`library`]: the assets as users see them: listed, shown, clipped, renamed, deleted.
 //! - [`delivery`]: answers requests under `/vod/`.
@@ -33,6 +35,7 @@ pub mod hls;
 pub mod index;
 pub mod layout;
 pub mod library;
+pub mod pictures;
 pub mod recorder;
 pub mod recording;
 pub mod retention;
@@ -41,6 +44,7 @@ pub mod segment_facts;
 pub mod spool;
 pub mod statistics;
 pub mod store;
+pub mod storyboard;
 pub mod time_shift;
 
 pub use asset::{Asset, AssetId, Kind, State, TrackInfo};

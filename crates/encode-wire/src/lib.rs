@@ -11,4 +11,4 @@ pub mod frame;
 pub mod message;
 
 /// Version of the conversation; worker and server must agree (they are installed together).
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;

@@ -194,6 +194,14 @@ pub enum FromWorker {
         /// Start in samples at 48 kHz since the epoch, a multiple of 1024.
         start: u64,
     },
+    /// A picture of what is shown, by itself. Payload: a JPEG. For each tile of the storyboard
+    /// ([`millstream_media::storyboard`]) one comes, and posters now and then.
+    Picture {
+        /// What it is for.
+        kind: PictureKind,
+        /// Its slot on the frame grid.
+        frame: FrameIndex,
+    },
     /// What the decoded input looks like now; again whenever it changes.
     Input {
         /// Width in pixels.
@@ -224,6 +232,15 @@ pub enum FromWorker {
         /// What is missing of it, for the operator: at most [`MAX_NOTES`].
         losses: Vec<String>,
     },
+}
+
+/// What a picture is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PictureKind {
+    /// A tile of the storyboard, in the storyboard's size.
+    Tile,
+    /// To stand for the whole: at most 640 pixels wide and high, in its own shape.
+    Poster,
 }
 
 /// Most notes on a file.

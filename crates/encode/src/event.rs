@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use millstream_encode_wire::message::{Ladder, WorkerStats};
+use bytes::Bytes;
+use millstream_encode_wire::message::{Ladder, PictureKind, WorkerStats};
+use millstream_media::time::UtcTime;
 use millstream_media::track::{RenditionName, Track};
 use millstream_media::unit::Sample;
 
@@ -37,6 +39,15 @@ pub enum EncoderEvent {
         rendition: RenditionName,
         /// The sample, on its track's timescale.
         sample: Sample,
+    },
+    /// A picture by itself: a tile of the storyboard, or a poster.
+    Picture {
+        /// Which of the two.
+        kind: PictureKind,
+        /// When it is shown.
+        time: UtcTime,
+        /// A JPEG.
+        data: Bytes,
     },
     /// What the contribution's pictures look like now.
     Input {

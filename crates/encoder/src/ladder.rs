@@ -12,6 +12,7 @@ use millstream_media::track::RenditionName;
 
 use crate::libav::{Error, Frame, Rect, Scaler};
 use crate::link::{self, Outbox};
+use crate::pictures::{self, Pictures};
 use crate::rendition::Running;
 use crate::{geometry, slate};
 
@@ -49,7 +50,8 @@ impl LadderStage {
     ) -> std::io::Result<LadderStage> {
         let (jobs, queue) = mpsc::sync_channel(QUEUED_PICTURES);
         let thread = link::spawn("ladder", move || {
-            let mut work = Work { grid, outbox, slots: Vec::new() };
+            let pictures = Pictures::new(grid, outbox.clone());
+            let mut work = Work { grid, outbox, slots: Vec::new(), pictures };
             for rendition in video {
                 let resume = resume.iter().find(|(name, _)| *name == rendition.name).map_or(0, |(_, frame)| *frame);
                 work.add(rendition, resume);
@@ -89,6 +91,7 @@ struct Work {
     grid: SegmentGrid,
     outbox: Outbox,
     slots: Vec<Slot>,
+    pictures: Pictures,
 }
 
 impl Work {
@@ -106,6 +109,7 @@ impl Work {
                             Err(error) => self.outbox.warn(format!("a picture is lost: {error}")),
                         }
                     }
+                    self.make_pictures(frame, &source);
                 }
                 Job::Switch { video, at_segment } => self.switch(video, at_segment),
             }
@@ -113,6 +117,17 @@ impl Work {
         // All encoders flush at the same time.
         let ends: Vec<_> = self.slots.into_iter().map(|slot| slot.running).collect();
         ends.into_iter().for_each(Running::finish);
+    }
+
+    /// Thumbnails that are due, from the smallest rendition's picture that is large enough.
+    fn make_pictures(&mut self, frame: FrameIndex, source: &Source) {
+        for kind in self.pictures.due(frame) {
+            let scaled = self.slots.iter().rev().filter_map(|slot| slot.last.as_ref());
+            let mut enough = scaled
+                .filter(|(id, picture)| *id == source.id && picture.picture().width >= pictures::wanted_width(*kind));
+            let from = enough.next().map_or(&source.frame, |(_, picture)| picture);
+            self.pictures.make(*kind, frame, from);
+        }
     }
 
     fn add(&mut self, rendition: VideoRendition, resume: FrameIndex) {

@@ -6,7 +6,7 @@
 //! - [`file`]: a file that is imported.
 //! - [`video`], [`audio`]: decoding; [`conform`], [`drift`]: onto the grid.
 //! - [`ladder`], [`rendition`]: scaling and encoding, on their own threads; [`geometry`], [`options`].
-//! - [`slate`], [`font`]: pictures made here.
+//! - [`slate`], [`font`]: pictures made here; [`pictures`]: thumbnails.
 //! - [`sandbox`], [`landlock`]: what the process gives up.
 //! - [`libav`]: the FFmpeg libraries; the only other unsafe code is single system calls.
 //!
@@ -26,6 +26,7 @@ mod landlock;
 mod libav;
 mod link;
 mod options;
+mod pictures;
 mod pipeline;
 mod rendition;
 mod sandbox;

@@ -17,6 +17,7 @@ use millstream_package::{dash, hls};
 use millstream_window::{Timing, Window};
 use tokio::sync::watch;
 
+use crate::pictures::Pictures;
 use crate::viewers::Viewers;
 use crate::waits::{Place, Waits, Want};
 
@@ -110,6 +111,8 @@ pub struct ChannelOrigin {
     stale_after: RwLock<Duration>,
     /// Who watches.
     pub viewers: Viewers,
+    /// Poster and storyboard.
+    pub pictures: Pictures,
 }
 
 /// What a blocking reload is answered with.
@@ -193,6 +196,7 @@ impl ChannelOrigin {
             status: RwLock::new(PublicStatus::default()),
             stale_after: RwLock::new(stale_after),
             viewers: Viewers::new(Duration::from_secs(8)),
+            pictures: Pictures::default(),
         }
     }
 
@@ -429,7 +433,7 @@ fn compress(text: &[u8]) -> Bytes {
 }
 
 /// A tag that follows from the bytes alone, so that two origins with the same bytes give the same tag.
-fn content_tag(pieces: &[Bytes]) -> HeaderValue {
+pub(crate) fn content_tag(pieces: &[Bytes]) -> HeaderValue {
     let mut hasher = xxhash_rust::xxh3::Xxh3::new();
     for piece in pieces {
         hasher.update(piece);

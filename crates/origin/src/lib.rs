@@ -5,10 +5,12 @@
 //! - [`origin`]: all channels of the node.
 //! - [`waits`]: blocked playlist reloads and requests for hinted parts.
 //! - [`unfinished`]: segments in the making, sent while they are made.
+//! - [`pictures`]: poster and storyboard.
 //! - [`viewers`]: how many watch, estimated without state per viewer beyond a hash.
 
 pub mod channel;
 pub mod origin;
+pub mod pictures;
 pub mod route;
 pub mod unfinished;
 pub mod viewers;

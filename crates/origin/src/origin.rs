@@ -68,6 +68,9 @@ impl Origin {
         let media = |entity: Option<Entity>| {
             entity.map_or_else(|| respond::not_found("no such segment, or no longer\n"), |entity| send(&entity))
         };
+        let picture = |entity: Option<Entity>| {
+            entity.map_or_else(|| respond::not_found("no such picture, not yet or no longer\n"), |entity| send(&entity))
+        };
         let named = RenditionName::new;
         let (kind, response) = match route.resource {
             Resource::Multivariant => (RequestKind::Multivariant, manifest(&Manifest::Multivariant)),
@@ -86,6 +89,9 @@ impl Origin {
                 Some(r) => return unfinished::answer(channel, request, r, n),
                 None => (RequestKind::Segment, media(None)),
             },
+            Resource::Poster => (RequestKind::Other, picture(channel.pictures.newest_poster())),
+            Resource::Sheets => (RequestKind::Other, picture(channel.pictures.sheets())),
+            Resource::Sheet(n) => (RequestKind::Other, picture(channel.pictures.sheet(n))),
             Resource::Status => (RequestKind::Other, send(&status_entity(channel.status().json))),
         };
         Answer::ready(kind, response)

@@ -1,5 +1,7 @@
 //! Which resource a path under `/live/` names.
 
+use millstream_media::storyboard;
+
 /// A resource of one channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resource<'a> {
@@ -9,6 +11,12 @@ pub enum Resource<'a> {
     Mpd,
     /// `status.json`: what a viewer's page may know of the channel's state.
     Status,
+    /// `poster.jpg`: a picture that stands for the channel.
+    Poster,
+    /// `storyboard.m3u8`: the sheets of small pictures that there are.
+    Sheets,
+    /// `storyboard-NUMBER.jpg`.
+    Sheet(i64),
     /// `RENDITION/index.m3u8`.
     MediaPlaylist(&'a str),
     /// `RENDITION/iframes.m3u8`.
@@ -42,7 +50,9 @@ pub fn parse<'a>(path: &'a str, query: Option<&'a str>) -> Option<Route<'a>> {
             "index.m3u8" => Resource::Multivariant,
             "manifest.mpd" => Resource::Mpd,
             "status.json" => Resource::Status,
-            _ => return None,
+            storyboard::POSTER => Resource::Poster,
+            storyboard::SHEETS => Resource::Sheets,
+            _ => Resource::Sheet(storyboard::sheet_number(rest)?),
         },
         Some((rendition, file)) => in_rendition(rendition, file, query)?,
     };
@@ -85,6 +95,9 @@ mod tests {
             ("/live/demo/index.m3u8", None, Resource::Multivariant),
             ("/live/demo/manifest.mpd", None, Resource::Mpd),
             ("/live/demo/status.json", None, Resource::Status),
+            ("/live/demo/poster.jpg", None, Resource::Poster),
+            ("/live/demo/storyboard.m3u8", None, Resource::Sheets),
+            ("/live/demo/storyboard-29923112.jpg", Some("tiles=3"), Resource::Sheet(29_923_112)),
             ("/live/demo/720p/index.m3u8", Some("_HLS_msn=3"), Resource::MediaPlaylist("720p")),
             ("/live/demo/720p/iframes.m3u8", None, Resource::IFramePlaylist("720p")),
             ("/live/demo/720p/init.mp4", None, Resource::Init("720p", None)),
@@ -103,6 +116,7 @@ mod tests {
             "/live/demo",
             "/live//index.m3u8",
             "/live/demo/",
+            "/live/demo/storyboard-007.jpg",
             "/live/demo/720p/007.m4s",
             "/live/demo/720p/-1.m4s",
             "/live/demo/720p/+1.m4s",

@@ -8,7 +8,7 @@ use super::{Output, Recorder, Settings};
 use crate::asset::{Asset, State};
 use crate::hls::View;
 use crate::index::{Index, Page, page_of};
-use crate::{dash, hls, layout};
+use crate::{dash, hls, layout, storyboard};
 
 /// A text file of the asset.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -217,6 +217,7 @@ pub fn files(view: &View<'_>) -> Vec<File> {
     if let Some(text) = dash::mpd(view) {
         files.push(File { rendition: None, name: layout::MPD, text });
     }
+    files.extend(storyboard::files(view));
     files.push(File { rendition: None, name: layout::MULTIVARIANT, text: hls::multivariant(view) });
     files
 }

@@ -14,7 +14,14 @@ fn name(text: &str) -> RenditionName {
 
 fn track(text: &str, rate: u32) -> TrackInfo {
     let media = Media::Audio { sample_rate: 48_000, channels: 2 };
-    TrackInfo { name: name(text), timescale: Timescale::AUDIO_48K, bit_rate: rate, codec: "mp4a.40.2".into(), media }
+    TrackInfo {
+        name: name(text),
+        timescale: Timescale::AUDIO_48K,
+        bit_rate: rate,
+        codec: "mp4a.40.2".into(),
+        media,
+        pictures: false,
+    }
 }
 
 fn cell(number: u64) -> Cell {

@@ -34,6 +34,10 @@ impl Supervisor {
             FromWorker::RenditionFailed { name, reason } => self.rendition_failed(name, reason),
             FromWorker::Video { name, frame, key } => self.video(name, frame, key, payload),
             FromWorker::Audio { name, start } => self.audio(name, start, payload),
+            FromWorker::Picture { kind, frame } => {
+                let time = self.config.grid.frame_time(frame);
+                self.events.push_back(EncoderEvent::Picture { kind, time, data: payload });
+            }
             FromWorker::Input { width, height, interlaced } => {
                 self.events.push_back(EncoderEvent::Input { width, height, interlaced });
             }

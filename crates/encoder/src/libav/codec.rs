@@ -266,6 +266,28 @@ impl Encoder {
         made.open(found, &setup.options, doing)
     }
 
+    /// Opens an encoder of single JPEGs: planar 4:2:0, BT.601, full range. `quality` is the quantiser's scale, 2 to 31, the
+    /// lower the better. All pictures have the same tables.
+    pub fn open_jpeg(width: u32, height: u32, quality: i32) -> Result<Encoder, Error> {
+        let doing = "opening the JPEG encoder";
+        let found = find_encoder("mjpeg").ok_or(Error { doing, code: ff::AVERROR_ENCODER_NOT_FOUND })?;
+        let mut made = Codec::new(found, doing)?;
+        let side = |v: u32| i32::try_from(v).unwrap_or(0);
+        // SAFETY: a fresh context.
+        unsafe {
+            let context = made.context.as_mut();
+            context.width = side(width);
+            context.height = side(height);
+            context.pix_fmt = ff::AVPixelFormat::YUV420P;
+            context.color_range = ff::AVColorRange::JPEG;
+            context.time_base = ff::AVRational { num: 1, den: 25 };
+            context.global_quality = quality * ff::FF_QP2LAMBDA as i32;
+            context.thread_count = 1;
+            context.flags |= (ff::AV_CODEC_FLAG_QSCALE | ff::AV_CODEC_FLAG_BITEXACT) as i32;
+        }
+        made.open(found, &[("huffman", "default".to_owned())], doing)
+    }
+
     /// Opens the AAC-LC encoder; times are samples.
     pub fn open_audio(setup: AudioEncoderSetup) -> Result<Encoder, Error> {
         let doing = "opening the audio encoder";

@@ -57,6 +57,19 @@ impl Frame {
         Ok(frame)
     }
 
+    /// The same in the colours of JPEG (BT.601, full range), to be coded with this quantiser's scale.
+    pub fn jpeg(width: u32, height: u32, quality: i32) -> Result<Frame, Error> {
+        let mut frame = Frame::yuv420(width, height)?;
+        // SAFETY: a frame made just now.
+        unsafe {
+            let f = frame.0.as_mut();
+            f.quality = quality * ff::FF_QP2LAMBDA as i32;
+            f.color_range = ff::AVColorRange::JPEG;
+            f.colorspace = ff::AVColorSpace::BT470BG;
+        }
+        Ok(frame)
+    }
+
     /// A block of `samples` planar float samples per channel at 48 kHz.
     pub fn audio(channels: usize, samples: &[Vec<f32>], from: usize, count: usize) -> Result<Frame, Error> {
         let mut frame = Frame::empty()?;

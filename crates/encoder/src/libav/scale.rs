@@ -9,6 +9,8 @@ use super::{Error, check};
 
 /// BT.709 matrix coefficients (ISO/IEC 23091-2).
 const BT709: i32 = 1;
+/// BT.601 matrix coefficients.
+const BT601: i32 = 5;
 /// "Not known".
 const UNSPECIFIED: i32 = 2;
 /// Bilinear: for scaling down libswscale widens the filter to the ratio, so no detail aliases.
@@ -40,6 +42,15 @@ unsafe impl Send for Scaler {}
 impl Scaler {
     /// A scaler from pictures like `from` to `width` × `height`.
     pub fn new(from: Picture, width: u32, height: u32) -> Result<Scaler, Error> {
+        Self::into_colours(from, width, height, BT709, false)
+    }
+
+    /// The same, into the colours of JPEG (JFIF): BT.601, full range.
+    pub fn for_jpeg(from: Picture, width: u32, height: u32) -> Result<Scaler, Error> {
+        Self::into_colours(from, width, height, BT601, true)
+    }
+
+    fn into_colours(from: Picture, width: u32, height: u32, matrix: i32, full_range: bool) -> Result<Scaler, Error> {
         let doing = "setting up the scaler";
         let side = |v: u32| i32::try_from(v).unwrap_or(0);
         // SAFETY: libswscale checks sizes and formats and returns null if it cannot.
@@ -66,8 +77,8 @@ impl Scaler {
                 scaler.context.as_ptr(),
                 ff::sws_getCoefficients(matrix_of(&from)),
                 i32::from(from.full_range),
-                ff::sws_getCoefficients(BT709),
-                0,
+                ff::sws_getCoefficients(matrix),
+                i32::from(full_range),
                 0,
                 1 << 16,
                 1 << 16,
@@ -132,7 +143,7 @@ pub(super) fn is_output_shape(p: &Picture) -> bool {
 fn matrix_of(p: &Picture) -> i32 {
     match p.matrix {
         UNSPECIFIED | 0 | 3 if p.height >= 720 || p.width >= 1280 => BT709,
-        UNSPECIFIED | 0 | 3 => 5,
+        UNSPECIFIED | 0 | 3 => BT601,
         other => other,
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use millstream_encode_wire::frame;
 use millstream_encode_wire::message::{
-    AudioRendition, FileFacts, FromWorker, Ladder, ToWorker, VideoCodec, VideoRendition, WorkerStats,
+    AudioRendition, FileFacts, FromWorker, Ladder, PictureKind, ToWorker, VideoCodec, VideoRendition, WorkerStats,
 };
 use millstream_media::codec::AvcConfig;
 use millstream_media::grid::{FrameIndex, FrameRate, SegmentGrid};
@@ -41,6 +41,8 @@ pub struct Output {
     pub unreadable: Option<String>,
     pub losses: Vec<String>,
     pub finished: bool,
+    /// Pictures by themselves.
+    pub thumbnails: Vec<(PictureKind, FrameIndex, Bytes)>,
 }
 
 pub fn name(text: &str) -> RenditionName {
@@ -174,6 +176,7 @@ impl Output {
                 self.video.entry(name.to_string()).or_default().push((frame, key, payload));
             }
             FromWorker::Audio { start, .. } => self.audio.push((start, payload)),
+            FromWorker::Picture { kind, frame } => self.thumbnails.push((kind, frame, payload)),
             FromWorker::Input { width, height, interlaced } => self.inputs.push((width, height, interlaced)),
             FromWorker::Stats(stats) => self.stats = stats,
             FromWorker::Warning(text) => self.warnings.push(text),

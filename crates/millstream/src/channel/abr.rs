@@ -222,6 +222,10 @@ impl Abr {
                 warning = Some(format!("rendition {name} cannot be made: {reason}"));
                 self.assembly.failed(&name)
             }
+            EncoderEvent::Picture { kind, time, data } => {
+                publisher.picture(kind, time, data);
+                return None;
+            }
             EncoderEvent::Input { width, height, interlaced } => {
                 tracing::info!(width, height, interlaced, "contribution's pictures");
                 Ok(())

@@ -8,6 +8,7 @@ use millstream_archive::asset::TrackInfo;
 use millstream_control::channel::ChannelName;
 use millstream_control::documents::Continuity;
 use millstream_control::registry::Registry;
+use millstream_encode_wire::message::PictureKind;
 use millstream_media::cmaf;
 use millstream_media::segment::{Chunk, SegmentEnd};
 use millstream_media::time::{Clock, UtcTime};
@@ -103,7 +104,9 @@ impl Publisher {
         // The window's own name for them; the newest period is the one that has just begun.
         let named = self.origin.with_window(|window| window.newest_period().map(|p| p.init_version().to_owned()));
         let Some(init) = named else { return };
-        let tracks = self.tracks.iter().map(|(track, init)| (TrackInfo::of(track), init.clone())).collect();
+        let pictures = |track: &Track| track.is_video() && !self.passthrough;
+        let info = |track: &Track| TrackInfo { pictures: pictures(track), ..TrackInfo::of(track) };
+        let tracks = self.tracks.iter().map(|(track, init)| (info(track), init.clone())).collect();
         recorder.line_up(first, &init, tracks);
     }
 
@@ -274,6 +277,17 @@ impl Publisher {
         match begun {
             Ok(()) => self.record_line_up(segment),
             Err(error) => tracing::error!(channel = %self.name, %error, "the longer list cannot begin"),
+        }
+    }
+
+    /// A tile of the storyboard, or a poster.
+    pub fn picture(&self, kind: PictureKind, time: UtcTime, data: Bytes) {
+        match kind {
+            PictureKind::Tile => self.origin.pictures.tile(time, data.clone()),
+            PictureKind::Poster => self.origin.pictures.poster(data.clone()),
+        }
+        if let Some(recorder) = &self.recorder {
+            recorder.picture(kind, time, data);
         }
     }
 

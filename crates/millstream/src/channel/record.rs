@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millstream_archive::asset::TrackInfo;
+use millstream_archive::pictures::Pictures;
 use millstream_archive::{Handle, Store};
+use millstream_encode_wire::message::PictureKind;
 use millstream_media::segment::Chunk;
 use millstream_media::time::UtcTime;
 use millstream_media::track::RenditionName;
@@ -20,10 +22,14 @@ const RESERVED: usize = 64;
 /// A recording that is this long is followed by another one, so that its playlists stay of a size players take.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
+/// Pictures that may come before a recording's first segment is whole.
+const MOST_EARLY: usize = 8;
+
 enum Message {
     Session { target_duration: u32 },
     LineUp(LineUp),
     Segment(Segment),
+    Picture(PictureKind, UtcTime, Bytes),
     End,
 }
 
@@ -55,8 +61,15 @@ impl Recorder {
         let (messages, inbox) = mpsc::channel(QUEUE);
         let store = archive.store().clone();
         let tasks = archive.clone();
-        let desk =
-            Desk { channel: channel.to_owned(), archive, target_duration: 1, line_up: None, open: None, before: None };
+        let desk = Desk {
+            channel: channel.to_owned(),
+            archive,
+            target_duration: 1,
+            line_up: None,
+            open: None,
+            before: None,
+            early: Vec::new(),
+        };
         tasks.run(desk.run(inbox));
         Recorder { messages, channel: channel.to_owned(), store }
     }
@@ -88,6 +101,13 @@ impl Recorder {
         }
     }
 
+    /// A tile of the storyboard, or a poster. It is given up if the recorder is behind.
+    pub fn picture(&self, kind: PictureKind, time: UtcTime, data: Bytes) {
+        if self.messages.capacity() > RESERVED {
+            let _ = self.messages.try_send(Message::Picture(kind, time, data));
+        }
+    }
+
     /// The broadcast is over.
     pub fn end(&self) {
         self.tell(Message::End);
@@ -102,6 +122,7 @@ impl Recorder {
 
 struct Open {
     handle: Handle,
+    pictures: Pictures,
     started: UtcTime,
     first: u64,
 }
@@ -115,6 +136,8 @@ struct Desk {
     open: Option<Open>,
     /// The recording before this one, while renditions that are behind still have segments for it.
     before: Option<Handle>,
+    /// Pictures of a recording that has not begun.
+    early: Vec<(PictureKind, UtcTime, Bytes)>,
 }
 
 impl Desk {
@@ -139,6 +162,7 @@ impl Desk {
                     }
                 }
                 Message::Segment(segment) => self.segment(segment).await,
+                Message::Picture(kind, time, data) => self.picture(kind, time, data),
                 Message::End => self.end(),
             }
         }
@@ -147,7 +171,17 @@ impl Desk {
         }
     }
 
+    fn picture(&mut self, kind: PictureKind, time: UtcTime, data: Bytes) {
+        match &self.open {
+            Some(open) => give(&open.pictures, kind, time, data),
+            // Pictures are there before the first segment is whole.
+            None if self.early.len() < MOST_EARLY => self.early.push((kind, time, data)),
+            None => {}
+        }
+    }
+
     fn end(&mut self) {
+        self.early.clear();
         self.open = None;
         self.before = None;
     }
@@ -184,11 +218,23 @@ impl Desk {
         }
     }
 
-    async fn begin(&self, segment: &Segment) -> Option<Open> {
+    async fn begin(&mut self, segment: &Segment) -> Option<Open> {
         let line_up = self.line_up.as_ref()?;
         let handle = self.archive.begin(&self.channel, segment.start, self.target_duration).await?;
         handle.line_up(line_up.first.max(segment.number), &line_up.init, line_up.tracks.clone()).ok()?;
         tracing::info!(channel = %self.channel, asset = %handle.asset(), "recording");
-        Some(Open { handle, started: segment.start, first: segment.number })
+        let (pictures, put) = Pictures::begin(self.archive.store().clone(), handle.asset().clone());
+        self.archive.run(put);
+        for (kind, time, data) in self.early.drain(..) {
+            give(&pictures, kind, time, data);
+        }
+        Some(Open { handle, pictures, started: segment.start, first: segment.number })
+    }
+}
+
+fn give(pictures: &Pictures, kind: PictureKind, time: UtcTime, data: Bytes) {
+    match kind {
+        PictureKind::Tile => pictures.tile(time, data),
+        PictureKind::Poster => pictures.poster(data),
     }
 }
