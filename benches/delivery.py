@@ -138,10 +138,10 @@ class Varnish:
         self.process.stop()
 
 
-def load(url, seconds, traced=False):
-    """Runs wrk; gives requests, bytes, and CPU seconds of wrk."""
+def load(url, seconds, traced=False, head=None):
+    """Runs wrk, with one more line of the head if one is given; gives requests, bytes, and CPU seconds of wrk."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = on("client", ["wrk", "-t1", "-c64", f"-d{max(1, round(seconds))}s", url])
+    command = on("client", ["wrk", "-t1", "-c64", f"-d{max(1, round(seconds))}s", *(["-H", head] if head else []), url])
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     # Under strace Varnish lets some wait for longer than wrk does.

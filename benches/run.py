@@ -21,6 +21,7 @@ import growth
 import imports
 import machine
 import peers
+import signed
 from machine import Process, wait_until
 
 BINARY = os.environ.get("MILLSTREAM_BIN", os.path.abspath(os.path.join(os.path.dirname(__file__), "../target/release/millstream")))
@@ -180,7 +181,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="turns of each contender")
     parser.add_argument("--seconds", type=float, default=20, help="measured seconds of a turn")
     parser.add_argument("--streams", type=int, default=10, help="streams in the passthrough comparison of many")
-    parser.add_argument("--only", choices=["passthrough", "ladder", "memory", "start", "delivery", "edge", "growth", "import"], help="one comparison only")
+    parser.add_argument("--only", choices=["passthrough", "ladder", "memory", "start", "delivery", "edge", "signed", "growth", "import"], help="one comparison only")
     parser.add_argument("--write", action="store_true", help="write the tables into docs/performance.md")
     options = parser.parse_args()
     if options.only != "delivery" and not os.path.exists(BINARY):
@@ -210,13 +211,16 @@ def run(options, folder):
     if wanted("edge"):
         print("edge", flush=True)
         lines += edge.run(options.rounds, min(options.seconds, 5))
+    if wanted("signed"):
+        print("signed", flush=True)
+        lines += signed.run(options.rounds, min(options.seconds, 5))
     if wanted("growth"):
         print("growth", flush=True)
         lines += growth.run(options.rounds, options.seconds)
     if wanted("import"):
         print("import", flush=True)
         lines += imports.run(options.rounds, BINARY, show)
-    if options.only in ("delivery", "edge", "growth", "import"):
+    if options.only in ("delivery", "edge", "signed", "growth", "import"):
         return lines
     hd = recording(folder, "1080p", (1920, 1080), 60, 6000, RECORDED_SECONDS)
     serve = lambda mode, n, segment=2: lambda f: peers.Millstream(f, BINARY, n, mode, segment)

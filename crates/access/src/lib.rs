@@ -3,10 +3,14 @@
 //! - [`stream_key`]: the secret that opens one channel to a publisher, and the hash of it that is kept.
 //! - [`key_ring`]: which channel a presented key opens.
 //! - [`network`]: networks as configuration names them.
+//! - [`passphrase`]: the secret of an SRT contribution.
+//! - [`publisher`]: the keys of a channel, who is slowed, and the outside service that is asked.
 //! - [`signed`]: CloudFront's signed URLs and cookies.
 
 pub mod key_ring;
 pub mod network;
+pub mod passphrase;
+pub mod publisher;
 pub mod signed;
 pub mod stream_key;
 

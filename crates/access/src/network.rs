@@ -3,8 +3,11 @@
 use core::fmt;
 use core::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 /// Addresses with a common prefix. IPv4 addresses written as IPv6 (`::ffff:a.b.c.d`) count as IPv4.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Network {
     address: IpAddr,
     length: u32,
@@ -46,6 +49,19 @@ impl Network {
             }
             _ => false,
         }
+    }
+}
+
+impl TryFrom<String> for Network {
+    type Error = NoNetwork;
+    fn try_from(text: String) -> Result<Self, NoNetwork> {
+        Network::parse(&text)
+    }
+}
+
+impl From<Network> for String {
+    fn from(network: Network) -> String {
+        network.to_string()
     }
 }
 

@@ -8,9 +8,11 @@ mod body;
 mod channels;
 mod guard;
 mod imports;
+mod keys;
 mod openapi;
 mod problem;
 mod server;
+mod sign;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use http::{HeaderValue, StatusCode, header};
 use millstream_archive::library::Library;
 use millstream_media::time::{Clock, MonoTime};
@@ -29,6 +31,7 @@ pub use imports::router as imports_router;
 pub use openapi::document as openapi_document;
 pub use problem::Problem;
 pub use server::time_now;
+pub use sign::Signer;
 
 use crate::registry::Registry;
 
@@ -50,6 +53,8 @@ pub struct ApiState {
     pub listening: BTreeMap<String, String>,
     /// Names besides `localhost` and IP addresses under which the API may be asked (`Host` without port).
     pub hosts: Vec<String>,
+    /// The private keys that viewers' URLs and cookies are signed with.
+    pub signer: Signer,
 }
 
 /// The routes under `/api/v1`. The server inserts [`PeerAddr`] as an extension of every request.
@@ -61,10 +66,14 @@ pub fn router(state: ApiState) -> Router {
         .route("/channels/{name}/start", post(channels::start))
         .route("/channels/{name}/stop", post(channels::stop))
         .route("/channels/{name}/rotate-key", post(channels::rotate_key))
+        .route("/channels/{name}/keys", get(keys::list).post(keys::add))
+        .route("/channels/{name}/keys/{key}", delete(keys::revoke))
+        .route("/channels/{name}/keys/{key}/rotate", post(keys::rotate))
         .route("/assets", get(assets::list))
         .route("/assets/{id}", get(assets::show).patch(assets::update).delete(assets::delete))
         .route("/clips", post(assets::clip))
         .route("/storage", get(assets::storage))
+        .route("/sign", post(sign::sign))
         .route("/server", get(server::info))
         .route("/openapi.json", get(openapi::serve))
         .method_not_allowed_fallback(method_not_allowed)

@@ -6,9 +6,13 @@
 
 mod channels;
 mod error;
+mod keys;
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use millstream_access::publisher::{KeyName, KeyRefusal, PublisherKey};
 use millstream_access::{StreamKey, StreamKeyHash};
 use millstream_media::time::Clock;
 use rand::TryRngCore;
@@ -17,6 +21,7 @@ use tokio::sync::{Mutex, watch};
 
 pub use channels::{Change, Channel, ChannelView, Channels, ManagedBy};
 pub use error::{Refusal, RegistryError};
+pub use keys::{ChannelKey, KeyView, NewKey, Opened, Streams};
 
 use crate::channel::{ChannelConfig, ChannelName, ConfigError};
 use crate::documents::{ChannelDocument, Documents};
@@ -46,41 +51,55 @@ impl Registry {
     ) -> Result<Arc<Self>, RegistryError> {
         let mut channels = Channels::default();
         let mut stored = documents.load_all().await?;
+        // The file's keys go first: what is stored never keeps one of them from its channel.
+        let in_file: BTreeSet<StreamKeyHash> =
+            configured.iter().filter_map(|config| config.stream_key.as_ref()).map(StreamKey::hash).collect();
         for mut config in configured {
             config.check()?;
             if channels.get(&config.name).is_some() {
                 return Err(RegistryError::Exists { name: config.name });
             }
-            let own_key = config.stream_key.take().map(|key| key.hash());
+            let own = config
+                .stream_key
+                .take()
+                .map(|key| ChannelKey::new(PublisherKey::new(KeyName::default_key(), key.hash(), None), true));
+            let own_key = own.is_some();
             let kept = stored.iter().position(|(name, _)| *name == config.name).map(|i| stored.swap_remove(i).1);
-            let (hashes, version) = match (own_key, kept) {
-                (Some(hash), _) => (vec![hash], None),
-                (None, Some(Ok((document, version)))) => (document.stream_key_hashes, Some(version)),
-                (None, _) => (Vec::new(), None),
+            let (kept_keys, retired, version) = match kept {
+                Some(Ok((document, version))) => (document.keys, document.retired_keys, Some(version)),
+                _ => (Vec::new(), Vec::new(), None),
             };
+            let mut keys: Vec<ChannelKey> = own.into_iter().collect();
+            for key in kept_keys {
+                let named = keys.iter().any(|other| other.key.name == key.name);
+                if !named && !in_file.contains(&key.hash) && channels.owner(&key.hash).is_none() {
+                    keys.push(ChannelKey::new(key, false));
+                }
+            }
             let status = StatusHandle::new(clock.utc());
-            if hashes.is_empty() {
+            if keys.is_empty() {
                 status.warn(
                     "no stream key: set stream_key in the configuration file, or run `millstream channel rotate-key`",
                 );
             }
-            let managed_by = ManagedBy::Config { own_key: own_key.is_some() };
-            channels.put(Channel { config, hashes, managed_by, version, status, fault: None })?;
+            let managed_by = ManagedBy::Config { own_key };
+            channels.put(Channel { config, keys, retired, managed_by, version, status, fault: None })?;
         }
         stored.sort_by(|a, b| a.0.cmp(&b.0));
         for (name, read) in stored {
             let status = StatusHandle::new(clock.utc());
             let channel = match read {
                 Ok((document, version)) => {
-                    let mut hashes = document.stream_key_hashes;
-                    let before = hashes.len();
-                    hashes.retain(|hash| channels.owner(hash).is_none());
-                    if hashes.len() < before {
+                    let mut keys = document.keys;
+                    let before = keys.len();
+                    keys.retain(|key| channels.owner(&key.hash).is_none());
+                    if keys.len() < before {
                         status
                             .warn("its stream key also opens another channel and no longer opens this one; rotate it");
                     }
-                    let managed_by = ManagedBy::Api;
-                    Channel { config: document.config, hashes, managed_by, version: Some(version), status, fault: None }
+                    let keys = keys.into_iter().map(|key| ChannelKey::new(key, false)).collect();
+                    let (config, retired, managed_by) = (document.config, document.retired_keys, ManagedBy::Api);
+                    Channel { config, keys, retired, managed_by, version: Some(version), status, fault: None }
                 }
                 Err(error) => {
                     let cause = error.to_string();
@@ -88,7 +107,8 @@ impl Registry {
                     status.enter(State::Error, Some(cause.clone()), clock.utc());
                     let config = ChannelConfig { enabled: false, ..ChannelConfig::new(name) };
                     let managed_by = ManagedBy::Api;
-                    Channel { config, hashes: Vec::new(), managed_by, version: None, status, fault: Some(cause) }
+                    let (keys, retired) = (Vec::new(), Vec::new());
+                    Channel { config, keys, retired, managed_by, version: None, status, fault: Some(cause) }
                 }
             };
             channels.put(channel)?;
@@ -112,15 +132,25 @@ impl Registry {
         self.published.subscribe()
     }
 
-    /// Which channel a publisher opens with `key`. The refusal never repeats the key.
-    pub fn authorize(&self, app: &str, key: &str) -> Result<ChannelName, Refusal> {
+    /// Which channel a publisher at `address` opens with `key`. The refusal never repeats the key.
+    ///
+    /// # Errors
+    /// [`Refusal`], for the log: a publisher is not told which it is.
+    pub fn authorize(&self, app: &str, key: &str, address: IpAddr) -> Result<Opened, Refusal> {
         if app.trim_matches('/') != APP {
             return Err(Refusal::UnknownApp);
         }
         let channels = self.channels();
-        let channel = channels.opened_by(key).ok_or(Refusal::UnknownKey)?;
-        let name = channel.config.name.clone();
-        if channel.config.enabled { Ok(name) } else { Err(Refusal::Disabled { channel: name }) }
+        let hash = StreamKeyHash::of(key);
+        if let Some(channel) = channels.opened_by(key) {
+            return channel.open_at(&hash, self.clock.utc(), address);
+        }
+        match channels.opened_once_by(&hash) {
+            Some((channel, old)) => {
+                Err(Refusal::Key { channel: channel.clone(), key: old.name.clone(), cause: KeyRefusal::Revoked })
+            }
+            None => Err(Refusal::UnknownKey),
+        }
     }
 
     /// Creates a channel. Returns its key: this is the only time it is shown.
@@ -138,12 +168,14 @@ impl Registry {
             Some(key) => key,
             None => random_key()?,
         };
-        let hashes = vec![self.free_hash(&key, &config.name)?];
-        let document = ChannelDocument::new(config.clone(), hashes.clone());
+        let hash = self.free_hash(&key, None)?;
+        let keys = vec![PublisherKey::new(KeyName::default_key(), hash, Some(self.clock.utc()))];
+        let document = ChannelDocument::new(config.clone(), keys.clone(), Vec::new());
         let version = Some(self.documents.create(&document).await?);
         let status = StatusHandle::new(self.clock.utc());
-        let channel =
-            self.publish(Channel { config, hashes, managed_by: ManagedBy::Api, version, status, fault: None })?;
+        let keys = keys.into_iter().map(|key| ChannelKey::new(key, false)).collect();
+        let (retired, managed_by) = (Vec::new(), ManagedBy::Api);
+        let channel = self.publish(Channel { config, keys, retired, managed_by, version, status, fault: None })?;
         tracing::info!(channel = %channel.config.name, "channel created");
         Ok((channel, key))
     }
@@ -158,7 +190,7 @@ impl Registry {
         let _one_change = self.changing.lock().await;
         let channel = self.editable(name, revision)?;
         let config = channel.config.patched(patch)?;
-        let changed = self.store(&channel, config, channel.hashes.clone()).await?;
+        let changed = self.store(Channel { config, ..Channel::clone(&channel) }).await?;
         tracing::info!(channel = %name, "channel changed");
         Ok(changed)
     }
@@ -188,35 +220,92 @@ impl Registry {
         }
         let config = ChannelConfig { enabled, ..channel.config.clone() };
         let changed = match channel.managed_by {
-            ManagedBy::Api => self.store(&channel, config, channel.hashes.clone()).await?,
+            ManagedBy::Api => self.store(Channel { config, ..Channel::clone(&channel) }).await?,
             ManagedBy::Config { .. } => self.publish(Channel { config, ..Channel::clone(&channel) })?,
         };
         tracing::info!(channel = %name, enabled, "channel {}", if enabled { "started" } else { "stopped" });
         Ok(changed)
     }
 
-    /// Gives a channel a new key, made at random unless one is given, and returns it: the only time it is shown.
-    /// The old key opens nothing any more; who is publishing with it stays connected.
+    /// Gives a channel one more key and returns it: the only time it is shown.
+    ///
+    /// # Errors
+    /// [`RegistryError`]: the name or the key is taken, too many, or the store's.
+    pub async fn add_key(&self, name: &ChannelName, new: NewKey) -> Result<(Arc<Channel>, StreamKey), RegistryError> {
+        let _one_change = self.changing.lock().await;
+        let channel = self.found(name)?;
+        channel.check_fault()?;
+        let key = match new.stream_key {
+            Some(key) => key,
+            None => random_key()?,
+        };
+        let hash = self.free_hash(&key, None)?;
+        let (expires, addresses) = (new.expires, new.addresses);
+        let made = PublisherKey { expires, addresses, ..PublisherKey::new(new.name, hash, Some(self.clock.utc())) };
+        let key_name = made.name.clone();
+        let changed = self.store(channel.with_key(made)?).await?;
+        has_key(&changed);
+        tracing::info!(channel = %name, key = %key_name, "stream key added");
+        Ok((changed, key))
+    }
+
+    /// Takes a key back: it opens nothing any more. By [`Streams::End`] a stream that was let in by it ends.
+    ///
+    /// # Errors
+    /// [`RegistryError`]: no such key, set in the configuration file, or the store's.
+    pub async fn revoke_key(
+        &self,
+        name: &ChannelName,
+        key: &KeyName,
+        streams: Streams,
+    ) -> Result<Arc<Channel>, RegistryError> {
+        let _one_change = self.changing.lock().await;
+        let channel = self.found(name)?;
+        channel.check_fault()?;
+        let (next, end) = channel.without_key(key, self.clock.utc())?;
+        let changed = self.store(next).await?;
+        if streams == Streams::End {
+            end.end();
+        }
+        tracing::info!(channel = %name, %key, ?streams, "stream key revoked");
+        Ok(changed)
+    }
+
+    /// Gives a key another secret, made at random unless one is given, and returns it: the only time it is shown.
+    /// The old one opens nothing any more. By [`Streams::Keep`] who is publishing with it stays connected, until the key
+    /// is revoked or the stream ends. A missing `default` key is made.
+    ///
+    /// # Errors
+    /// [`RegistryError`]: no such key, set in the configuration file, taken, or the store's.
     pub async fn rotate_key(
         &self,
         name: &ChannelName,
+        key: &KeyName,
         chosen: Option<StreamKey>,
+        streams: Streams,
     ) -> Result<(Arc<Channel>, StreamKey), RegistryError> {
         let _one_change = self.changing.lock().await;
         let channel = self.found(name)?;
         channel.check_fault()?;
-        if channel.managed_by == (ManagedBy::Config { own_key: true }) {
-            return Err(RegistryError::KeyInConfig { name: name.clone() });
-        }
-        let key = match chosen {
+        let secret = match chosen {
             Some(key) => key,
             None => random_key()?,
         };
-        let hashes = vec![self.free_hash(&key, name)?];
-        let changed = self.store(&channel, channel.config.clone(), hashes).await?;
-        changed.status.update(|status| status.warnings.retain(|w| !w.contains("stream key")));
-        tracing::info!(channel = %name, "stream key rotated");
-        Ok((changed, key))
+        let now = self.clock.utc();
+        let hash = self.free_hash(&secret, channel.key(key))?;
+        let changed = if channel.key(key).is_none() && *key == KeyName::default_key() {
+            self.store(channel.with_key(PublisherKey::new(key.clone(), hash, Some(now)))?).await?
+        } else {
+            let (next, end) = channel.rotated(key, hash, now, streams)?;
+            let changed = self.store(next).await?;
+            if streams == Streams::End {
+                end.end();
+            }
+            changed
+        };
+        has_key(&changed);
+        tracing::info!(channel = %name, %key, ?streams, "stream key rotated");
+        Ok((changed, secret))
     }
 
     fn found(&self, name: &ChannelName) -> Result<Arc<Channel>, RegistryError> {
@@ -231,30 +320,27 @@ impl Registry {
         Ok(channel)
     }
 
-    fn free_hash(&self, key: &StreamKey, name: &ChannelName) -> Result<StreamKeyHash, RegistryError> {
+    /// The hash of a key that opens nothing yet, or that `own` is already.
+    fn free_hash(&self, key: &StreamKey, own: Option<&ChannelKey>) -> Result<StreamKeyHash, RegistryError> {
         let hash = key.hash();
-        match self.channels().owner(&hash) {
-            Some(owner) if owner != name => Err(RegistryError::Config(ConfigError::one(
+        if self.channels().owner(&hash).is_some() && own.is_none_or(|own| own.key.hash != hash) {
+            return Err(RegistryError::Config(ConfigError::one(
                 "stream_key",
-                "already opens another channel; choose another",
-            ))),
-            _ => Ok(hash),
+                "already opens another channel, or this one under another name; choose another",
+            )));
         }
+        Ok(hash)
     }
 
-    /// Writes the new settings of `channel` and publishes them.
-    async fn store(
-        &self,
-        channel: &Channel,
-        config: ChannelConfig,
-        hashes: Vec<StreamKeyHash>,
-    ) -> Result<Arc<Channel>, RegistryError> {
-        let document = ChannelDocument::new(config.clone(), hashes.clone());
+    /// Writes the new definition of a channel and publishes it.
+    async fn store(&self, channel: Channel) -> Result<Arc<Channel>, RegistryError> {
+        let keys = channel.keys.iter().filter(|key| !key.in_config).map(|key| key.key.clone()).collect();
+        let document = ChannelDocument::new(channel.config.clone(), keys, channel.retired.clone());
         let version = match &channel.version {
             Some(version) => self.documents.update(&document, version).await?,
             None => self.documents.create(&document).await?,
         };
-        self.publish(Channel { config, hashes, version: Some(version), ..channel.clone() })
+        self.publish(Channel { version: Some(version), ..channel })
     }
 
     fn publish(&self, channel: Channel) -> Result<Arc<Channel>, RegistryError> {
@@ -263,6 +349,11 @@ impl Registry {
         self.published.send_replace(Arc::new(next));
         Ok(channel)
     }
+}
+
+/// The channel lacks no key any more.
+fn has_key(channel: &Channel) {
+    channel.status.update(|status| status.warnings.retain(|w| !w.contains("stream key")));
 }
 
 /// A key from the operating system's random source.

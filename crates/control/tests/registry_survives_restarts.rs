@@ -3,10 +3,11 @@
 
 mod support;
 
+use millstream_access::publisher::KeyName;
 use millstream_control::documents::{ChannelDocument, Continuity, DocumentError, Documents};
-use millstream_control::registry::{Change, Refusal, RegistryError};
+use millstream_control::registry::{Change, Refusal, RegistryError, Streams};
 use serde_json::json;
-use support::{config, name, open};
+use support::{config, name, open, opens};
 
 #[tokio::test]
 async fn channels_and_keys_outlive_the_process() {
@@ -21,7 +22,7 @@ async fn channels_and_keys_outlive_the_process() {
     let registry = open(&folder, Vec::new()).await;
     let channels = registry.channels();
     assert_eq!(channels.find("a").unwrap().config.title, "B");
-    assert_eq!(registry.authorize("live", key.expose()), Ok(name("a")));
+    assert_eq!(opens(&registry, "live", key.expose()), Ok(name("a")));
     // The version that was read at the start allows the next update.
     registry.patch(&name("a"), &json!({"title": "C"}), None).await.unwrap();
     registry.delete(&name("a"), None).await.unwrap();
@@ -70,11 +71,11 @@ async fn the_file_wins_over_the_store() {
     let registry = open(&folder, file).await;
     let channels = registry.channels();
     assert_eq!(channels.find("a").unwrap().config.title, "file");
-    assert_eq!(registry.authorize("live", "stored-key-a"), Ok(name("a")), "the file sets no key: the stored one holds");
-    assert_eq!(registry.authorize("live", "stored-key-b"), Ok(name("c")), "the file's key goes first");
+    assert_eq!(opens(&registry, "live", "stored-key-a"), Ok(name("a")), "the file sets no key: the stored one holds");
+    assert_eq!(opens(&registry, "live", "stored-key-b"), Ok(name("c")), "the file's key goes first");
     assert!(channels.find("b").unwrap().status.get().warnings[0].contains("rotate it"));
-    let (_, key) = registry.rotate_key(&name("a"), None).await.unwrap();
-    assert_eq!(registry.authorize("live", key.expose()), Ok(name("a")));
+    let (_, key) = registry.rotate_key(&name("a"), &KeyName::default_key(), None, Streams::Keep).await.unwrap();
+    assert_eq!(opens(&registry, "live", key.expose()), Ok(name("a")));
 
     let twice = vec![config(json!({"name": "a"})), config(json!({"name": "a"}))];
     let documents = Documents::local(folder.path()).unwrap();
@@ -88,11 +89,11 @@ async fn publishers_are_let_in_by_key_alone() {
     let folder = tempfile::tempdir().unwrap();
     let file = vec![config(json!({"name": "a", "stream_key": "key-of-a"})), config(json!({"name": "b"}))];
     let registry = open(&folder, file).await;
-    assert_eq!(registry.authorize("live", "key-of-a"), Ok(name("a")));
-    assert_eq!(registry.authorize("live/", "key-of-a"), Ok(name("a")));
-    assert_eq!(registry.authorize("app", "key-of-a"), Err(Refusal::UnknownApp));
+    assert_eq!(opens(&registry, "live", "key-of-a"), Ok(name("a")));
+    assert_eq!(opens(&registry, "live/", "key-of-a"), Ok(name("a")));
+    assert_eq!(opens(&registry, "app", "key-of-a"), Err(Refusal::UnknownApp));
     for wrong in ["a", "b", "", "KEY-OF-A", "key-of-a "] {
-        assert_eq!(registry.authorize("live", wrong), Err(Refusal::UnknownKey), "{wrong}");
+        assert_eq!(opens(&registry, "live", wrong), Err(Refusal::UnknownKey), "{wrong}");
     }
 }
 
@@ -129,7 +130,8 @@ async fn a_slow_subscriber_misses_no_change() {
 async fn two_writers_never_overwrite_each_other_unseen() {
     let folder = tempfile::tempdir().unwrap();
     let documents = Documents::local(folder.path()).unwrap();
-    let document = |title: &str| ChannelDocument::new(config(json!({"name": "a", "title": title})), Vec::new());
+    let document =
+        |title: &str| ChannelDocument::new(config(json!({"name": "a", "title": title})), Vec::new(), Vec::new());
     let first = documents.create(&document("1")).await.unwrap();
     assert!(matches!(documents.create(&document("2")).await, Err(DocumentError::Exists { .. })));
     let second = documents.update(&document("22"), &first).await.unwrap();

@@ -42,7 +42,7 @@ impl Authorizer for AnyOrOne {
         println!("{peer} asks: {request:?}");
         match &self.key {
             Some(key) if key != request.key.expose() => Err(Refusal::BadKey),
-            _ => Ok(Admission { channel: "dump".to_owned(), events: self.events.clone() }),
+            _ => Ok(Admission::new("dump", self.events.clone())),
         }
     }
 }

@@ -91,6 +91,7 @@ impl<A: Authorizer> Connection<'_, A> {
                 // the peer to be alive.
                 biased;
                 reason = ended(&mut self.end) => return reason,
+                () = revoked(self.admission.as_mut().map(|a| &mut a.revoked)) => return EndReason::Revoked,
                 read = self.stream.read(&mut buffer) => match read {
                     Ok(0) | Err(_) => return EndReason::Disconnected,
                     Ok(n) => {
@@ -182,7 +183,7 @@ impl<A: Authorizer> Connection<'_, A> {
             }
             Err(_) => return Err(Refusal::Unavailable),
         };
-        if !self.shared.claim(&admission.channel, self.id).await {
+        if !self.shared.claim(&admission.channel, self.id, admission.takeover).await {
             self.occupied = Some(admission.channel);
             return Err(Refusal::AlreadyPublishing);
         }
@@ -222,12 +223,13 @@ impl<A: Authorizer> Connection<'_, A> {
 
     /// Waits for room in the owner's queue; meanwhile nothing is read.
     async fn deliver(&mut self, event: SourceEvent) -> Result<(), EndReason> {
-        let Some(admission) = &self.admission else { return Ok(()) };
+        let Some(Admission { events, revoked: key, .. }) = &mut self.admission else { return Ok(()) };
         let message = SourceMessage { connection: self.id, event };
         tokio::select! {
             biased;
-            sent = admission.events.send(message) => sent.map_err(|_| EndReason::Stopped),
+            sent = events.send(message) => sent.map_err(|_| EndReason::Stopped),
             reason = ended(&mut self.end) => Err(reason),
+            () = revoked(Some(key)) => Err(EndReason::Revoked),
         }
     }
 
@@ -290,4 +292,14 @@ async fn ended(end: &mut watch::Receiver<Option<EndReason>>) -> EndReason {
         Ok(reason) => reason.clone().unwrap_or(EndReason::Stopped),
         Err(_) => EndReason::Stopped,
     }
+}
+
+/// Waits until the key that let the contribution in is revoked; for ever, if nobody can revoke it.
+async fn revoked(key: Option<&mut watch::Receiver<bool>>) {
+    if let Some(key) = key
+        && key.wait_for(|revoked| *revoked).await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }

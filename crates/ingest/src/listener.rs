@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
 use crate::connection;
-use crate::publishers::{Claim, DEFAULT_SILENCE, Publishers};
+use crate::publishers::{Claim, DEFAULT_SILENCE, Publishers, Takeover};
 use crate::rtmp::{self, PublishRequest, Refusal};
 use crate::source::{ConnectionId, EndReason, SourceMessage};
 
@@ -64,6 +64,18 @@ pub struct Admission {
     /// The channel owner's queue. While it is full the connection is not read, so that the peer is slowed down and
     /// nothing is dropped. If its receiver is dropped, the connection is closed.
     pub events: mpsc::Sender<SourceMessage>,
+    /// What happens if the channel has a publisher.
+    pub takeover: Takeover,
+    /// True when the contribution is to end, because its key was revoked. If the sender is gone, it never is.
+    pub revoked: watch::Receiver<bool>,
+}
+
+impl Admission {
+    /// To a channel whose first publisher keeps it, for as long as it likes.
+    pub fn new(channel: impl Into<String>, events: mpsc::Sender<SourceMessage>) -> Self {
+        let (_, revoked) = watch::channel(false);
+        Admission { channel: channel.into(), events, takeover: Takeover::First, revoked }
+    }
 }
 
 /// Decides who may publish.
@@ -235,13 +247,13 @@ impl<A> Shared<A> {
         Some((id, receiver))
     }
 
-    /// Claims `channel`; the silent holder, if any, is told to end. Waits while it is open whether the holder is
-    /// silent, at most [`Config::silence`].
-    pub(crate) async fn claim(&self, channel: &str, id: ConnectionId) -> bool {
+    /// Claims `channel`; a holder that is silent or has to give way is told to end. Waits while it is open whether the
+    /// holder is silent, at most [`Config::silence`].
+    pub(crate) async fn claim(&self, channel: &str, id: ConnectionId, takeover: Takeover) -> bool {
         let asked = self.clock.mono();
         loop {
             let now = self.clock.mono();
-            let until = match self.claim_at(channel, id, asked, now) {
+            let until = match self.claim_at(channel, id, takeover, asked, now) {
                 Claim::Granted | Claim::TakenOver { .. } => return true,
                 Claim::Refused => return false,
                 Claim::Wait { until } => until,
@@ -250,9 +262,9 @@ impl<A> Shared<A> {
         }
     }
 
-    fn claim_at(&self, channel: &str, id: ConnectionId, asked: MonoTime, now: MonoTime) -> Claim {
+    fn claim_at(&self, channel: &str, id: ConnectionId, takeover: Takeover, asked: MonoTime, now: MonoTime) -> Claim {
         let mut registry = self.registry();
-        let claim = registry.publishers.claim(channel, id, asked, now);
+        let claim = registry.publishers.claim(channel, id, takeover, asked, now);
         if let Claim::TakenOver { old } = claim
             && let Some(open) = registry.open.iter().find(|o| o.id == old)
         {

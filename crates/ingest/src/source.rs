@@ -173,9 +173,12 @@ pub enum EndReason {
     /// The session ended it.
     #[error("{0}")]
     Closed(CloseReason),
-    /// Another encoder took the channel over after this one had been silent.
-    #[error("silent, and another encoder took over")]
+    /// Another encoder took the channel over, after this one had been silent or because the newest has it.
+    #[error("another encoder took over")]
     TakenOver,
+    /// The key that let it in was revoked.
+    #[error("the stream key was revoked")]
+    Revoked,
     /// The operator or the server ended it.
     #[error("ended by the server")]
     Stopped,

@@ -52,7 +52,7 @@ struct OneChannel {
 impl Authorizer for OneChannel {
     async fn authorize(&self, request: PublishRequest, _peer: SocketAddr) -> Result<Admission, Refusal> {
         match request.key.expose() {
-            KEY => Ok(Admission { channel: "demo".to_owned(), events: self.events.clone() }),
+            KEY => Ok(Admission::new("demo", self.events.clone())),
             "slow" => std::future::pending().await,
             _ => Err(Refusal::BadKey),
         }

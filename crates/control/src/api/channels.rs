@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use millstream_access::StreamKey;
+use millstream_access::publisher::KeyName;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -15,7 +16,7 @@ use super::body::{JsonBody, OptionalJsonBody};
 use super::problem::Problem;
 use super::{ApiState, fresh_json};
 use crate::channel::{ChannelConfig, ChannelName, ConfigError};
-use crate::registry::{Channel, ChannelView, RegistryError};
+use crate::registry::{Channel, ChannelView, RegistryError, Streams};
 
 /// All channels.
 #[derive(Serialize, ToSchema)]
@@ -166,7 +167,8 @@ pub(super) async fn stop(State(state): State<Arc<ApiState>>, Named(name): Named)
     Ok(fresh_json(StatusCode::OK, channel.view()))
 }
 
-/// Gives a channel a new stream key; the old one opens nothing any more. The answer holds it; it is not shown again.
+/// Rotates the channel's key named `default`: the old one opens nothing any more, and a stream that it let in goes on.
+/// The answer holds the new one; it is not shown again.
 #[utoipa::path(
     post, path = "/api/v1/channels/{name}/rotate-key", tag = "channels",
     params(("name" = String, Path, description = "the channel")),
@@ -184,7 +186,7 @@ pub(super) async fn rotate_key(
     OptionalJsonBody(body): OptionalJsonBody,
 ) -> Result<Response, Problem> {
     let chosen = body.map(chosen_key).transpose().map_err(RegistryError::Config)?.flatten();
-    let (channel, key) = state.registry.rotate_key(&name, chosen).await?;
+    let (channel, key) = state.registry.rotate_key(&name, &KeyName::default_key(), chosen, Streams::Keep).await?;
     Ok(fresh_json(StatusCode::OK, ChannelWithKey::new(&channel, &key)))
 }
 
@@ -205,7 +207,7 @@ fn chosen_key(body: Value) -> Result<Option<StreamKey>, ConfigError> {
 }
 
 /// The channel's name in the path. What is no channel name names no channel.
-pub(super) struct Named(ChannelName);
+pub(super) struct Named(pub(super) ChannelName);
 
 impl<S: Send + Sync> FromRequestParts<S> for Named {
     type Rejection = Problem;

@@ -4,7 +4,7 @@ use axum::response::Response;
 use http::StatusCode;
 use utoipa::OpenApi;
 
-use super::{assets, channels, fresh_json, imports, server};
+use super::{assets, channels, fresh_json, imports, keys, server, sign};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -13,13 +13,14 @@ use super::{assets, channels, fresh_json, imports, server};
         description = "Channels and recordings of a millstream server. Errors are RFC 9457 problem details. Only callers on the \
                        server's own machine are answered, except at /api/v1/time."
     ),
-    tags((name = "channels", description = "What is broadcast"), (name = "assets", description = "What was recorded"), (name = "imports", description = "Files that become assets"), (name = "server", description = "The server itself")),
+    tags((name = "channels", description = "What is broadcast"), (name = "assets", description = "What was recorded"), (name = "imports", description = "Files that become assets"), (name = "access", description = "Who may watch"), (name = "server", description = "The server itself")),
     paths(
         channels::list, channels::create, channels::show, channels::update, channels::delete, channels::start,
-        channels::stop, channels::rotate_key, assets::list, assets::show, assets::update, assets::delete, assets::clip,
-        assets::storage, imports::list, imports::create, imports::show, imports::cancel, imports::offset, imports::append, server::info, server::time, serve
+        channels::stop, channels::rotate_key, keys::list, keys::add, keys::revoke, keys::rotate,
+        assets::list, assets::show, assets::update, assets::delete, assets::clip, assets::storage,
+        imports::list, imports::create, imports::show, imports::cancel, imports::offset, imports::append, sign::sign, server::info, server::time, serve
     ),
-    components(schemas(channels::NewKey))
+    components(schemas(channels::NewKey, keys::NewKeyBody, keys::RotateBody))
 )]
 struct Api;
 
@@ -63,6 +64,6 @@ mod tests {
             let pointer = part.split('"').next().unwrap();
             assert!(value.pointer(pointer).is_some(), "{pointer}");
         }
-        assert_eq!(value["paths"].as_object().unwrap().len(), 15);
+        assert_eq!(value["paths"].as_object().unwrap().len(), 19);
     }
 }

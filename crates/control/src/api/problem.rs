@@ -59,10 +59,12 @@ impl IntoResponse for Problem {
 impl From<RegistryError> for Problem {
     fn from(error: RegistryError) -> Self {
         let status = match &error {
-            RegistryError::NotFound { .. } => StatusCode::NOT_FOUND,
+            RegistryError::NotFound { .. } | RegistryError::NoKey { .. } => StatusCode::NOT_FOUND,
             RegistryError::Exists { .. }
             | RegistryError::ManagedByConfig { .. }
             | RegistryError::KeyInConfig { .. }
+            | RegistryError::KeyExists { .. }
+            | RegistryError::TooManyKeys { .. }
             | RegistryError::Broken { .. }
             | RegistryError::KeyTaken(_)
             | RegistryError::Full

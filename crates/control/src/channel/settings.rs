@@ -3,6 +3,8 @@
 //! The doc comments of [`ChannelConfig`] are the reference page and the OpenAPI text; keep them for users.
 
 use millstream_access::StreamKey;
+use millstream_access::passphrase::Passphrase;
+use millstream_access::publisher::Takeover;
 use millstream_encode::ladder::LadderConfig;
 use millstream_media::grid::{FrameRate, SegmentGrid};
 use serde::{Deserialize, Serialize};
@@ -37,6 +39,16 @@ pub struct ChannelConfig {
     #[serde(default, skip_serializing_if = "never_written", serialize_with = "hidden")]
     #[schema(value_type = Option<String>, write_only, min_length = 8, max_length = 128)]
     pub stream_key: Option<StreamKey>,
+    /// Who publishes when a second publisher with a right key comes: `first` refuses it while the first one sends media
+    /// (a silent one is replaced after 2 seconds); `newest` cuts the first one off.
+    #[serde(default)]
+    #[schema(value_type = String, default = "first")]
+    pub takeover: Takeover,
+    /// The passphrase of SRT contributions, 10 to 79 characters; none where it is left out. It can be written but never
+    /// read. Accepted and kept: the SRT listener comes with a later version.
+    #[serde(default, skip_serializing_if = "never_shown", serialize_with = "unshown")]
+    #[schema(value_type = Option<String>, write_only, min_length = 10, max_length = 79)]
+    pub srt_passphrase: Option<Passphrase>,
     /// Where the time of the media comes from: `arrival` is the server's clock when the contribution begins; `utc` says
     /// that the contribution's own timestamps are milliseconds of UTC.
     #[serde(default)]
@@ -95,6 +107,13 @@ fn never_written(_: &Option<StreamKey>) -> bool {
     true
 }
 fn hidden<S: serde::Serializer>(_: &Option<StreamKey>, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_none()
+}
+/// The same for the passphrase.
+fn never_shown(_: &Option<Passphrase>) -> bool {
+    true
+}
+fn unshown<S: serde::Serializer>(_: &Option<Passphrase>, s: S) -> Result<S::Ok, S::Error> {
     s.serialize_none()
 }
 fn segment_seconds() -> Seconds {
@@ -157,6 +176,8 @@ impl ChannelConfig {
             enabled: true,
             mode: Mode::default(),
             stream_key: None,
+            takeover: Takeover::default(),
+            srt_passphrase: None,
             clock: ClockSource::default(),
             segment_seconds: segment_seconds(),
             low_latency: true,
@@ -178,6 +199,8 @@ impl ChannelConfig {
         "enabled",
         "mode",
         "stream_key",
+        "takeover",
+        "srt_passphrase",
         "clock",
         "segment_seconds",
         "low_latency",
@@ -220,7 +243,7 @@ impl ChannelConfig {
             return Err(ConfigError::one("", "a change is a JSON object, such as {\"title\": \"News\"}"));
         };
         if changes.contains_key("stream_key") {
-            return Err(ConfigError::one("stream_key", "is not changed here; use rotate-key"));
+            return Err(ConfigError::one("stream_key", "is not changed here; use rotate-key, or the channel's keys"));
         }
         if changes.get("name").is_some_and(|name| name.as_str() != Some(self.name.as_str())) {
             return Err(ConfigError::one("name", "never changes; create another channel and delete this one"));
@@ -228,7 +251,11 @@ impl ChannelConfig {
         let mut merged = serde_json::to_value(self)
             .map_err(|error| ConfigError::one("", format!("could not be written as JSON ({error})")))?;
         merge(&mut merged, patch, 0);
-        Self::from_json(merged)
+        let mut patched = Self::from_json(merged)?;
+        if !changes.contains_key("srt_passphrase") {
+            patched.srt_passphrase.clone_from(&self.srt_passphrase);
+        }
+        Ok(patched)
     }
 
     /// Checks the limits of every setting and reports all that are broken.

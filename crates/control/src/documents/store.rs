@@ -4,6 +4,8 @@ use std::path::Path as LocalPath;
 use std::sync::Arc;
 
 use millstream_access::StreamKeyHash;
+use millstream_access::passphrase::Passphrase;
+use millstream_access::publisher::{DEFAULT_KEY, KeyName, PublisherKey, RetiredKey};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion};
@@ -27,14 +29,35 @@ pub struct ChannelDocument {
     pub format: u32,
     /// The settings, without the key.
     pub config: ChannelConfig,
-    /// Hashes of the stream keys that open it.
-    pub stream_key_hashes: Vec<StreamKeyHash>,
+    /// The keys that open it, besides one that the configuration file sets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<PublisherKey>,
+    /// Keys that opened it, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retired_keys: Vec<RetiredKey>,
+    /// The SRT passphrase, which the settings do not show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub srt_passphrase: Option<Passphrase>,
+    /// Keys as they were kept before they had names. Read, never written.
+    #[serde(default, skip_serializing)]
+    stream_key_hashes: Vec<StreamKeyHash>,
 }
 
 impl ChannelDocument {
     /// A document in the present format.
-    pub fn new(config: ChannelConfig, stream_key_hashes: Vec<StreamKeyHash>) -> Self {
-        ChannelDocument { format: FORMAT, config, stream_key_hashes }
+    pub fn new(config: ChannelConfig, keys: Vec<PublisherKey>, retired_keys: Vec<RetiredKey>) -> Self {
+        let srt_passphrase = config.srt_passphrase.clone();
+        ChannelDocument { format: FORMAT, config, keys, retired_keys, srt_passphrase, stream_key_hashes: Vec::new() }
+    }
+
+    /// What was read, as the present format has it.
+    fn renewed(mut self) -> Self {
+        for (index, hash) in std::mem::take(&mut self.stream_key_hashes).into_iter().enumerate() {
+            let name = if index == 0 { DEFAULT_KEY.to_owned() } else { format!("{DEFAULT_KEY}-{}", index + 1) };
+            self.keys.extend(KeyName::new(&name).ok().map(|name| PublisherKey::new(name, hash, None)));
+        }
+        self.config.srt_passphrase = self.srt_passphrase.clone();
+        self
     }
 }
 
@@ -102,7 +125,7 @@ impl Documents {
         if let Err(error) = document.config.check() {
             return Err(DocumentError::Corrupt { path: self.shown(&path), reason: error.to_string() });
         }
-        Ok((document, version))
+        Ok((document.renewed(), version))
     }
 
     /// Writes the settings of a channel that is not there yet.

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
+use millstream_access::publisher::{PublisherKey, RetiredKey};
 use millstream_access::{KeyRing, KeyTaken, StreamKeyHash};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::RegistryError;
+use super::keys::ChannelKey;
 use crate::channel::{ChannelConfig, ChannelName, Mode};
 use crate::documents::Version;
 use crate::status::{LiveStatus, StatusHandle};
@@ -40,8 +42,10 @@ impl ManagedBy {
 pub struct Channel {
     /// Its settings; `stream_key` is always `None` in here.
     pub config: ChannelConfig,
-    /// Hashes of the keys that open it.
-    pub hashes: Vec<StreamKeyHash>,
+    /// The keys that open it.
+    pub keys: Vec<ChannelKey>,
+    /// Keys that opened it, the newest last.
+    pub retired: Vec<RetiredKey>,
     /// Who owns the definition.
     pub managed_by: ManagedBy,
     /// What it is doing; the runtime writes it.
@@ -56,8 +60,12 @@ impl Channel {
     /// Names the definition's content: changes whenever a setting or the key does.
     pub fn revision(&self) -> String {
         let mut hasher = DefaultHasher::new();
-        hasher.write(&serde_json::to_vec(&(&self.config, &self.hashes)).unwrap_or_default());
+        hasher.write(&serde_json::to_vec(&(&self.config, self.definitions())).unwrap_or_default());
         format!("{:016x}", hasher.finish())
+    }
+
+    fn definitions(&self) -> Vec<&PublisherKey> {
+        self.keys.iter().map(|key| &key.key).collect()
     }
 
     /// What the API shows.
@@ -100,7 +108,7 @@ impl Channel {
 
     /// The same definition (the status may differ).
     fn same_definition(&self, other: &Channel) -> bool {
-        self.config == other.config && self.hashes == other.hashes && self.managed_by == other.managed_by
+        self.config == other.config && self.keys == other.keys && self.managed_by == other.managed_by
     }
 }
 
@@ -166,6 +174,12 @@ impl Channels {
         self.keys.find(key).and_then(|name| self.by_name.get(name))
     }
 
+    /// The channel that a key with this hash opened once, and what it was called.
+    pub(super) fn opened_once_by(&self, hash: &StreamKeyHash) -> Option<(&ChannelName, &RetiredKey)> {
+        let mut channels = self.by_name.values();
+        channels.find_map(|c| Some((&c.config.name, c.retired.iter().find(|old| old.hash.matches(hash))?)))
+    }
+
     /// What has to be done to go from `old` to these.
     pub fn changes_since(&self, old: &Channels) -> Vec<Change> {
         let mut changes = Vec::new();
@@ -199,8 +213,8 @@ impl Channels {
     pub(super) fn put(&mut self, channel: Channel) -> Result<Arc<Channel>, KeyTaken> {
         let name = channel.config.name.clone();
         self.keys.remove_owner(&name);
-        for hash in &channel.hashes {
-            self.keys.insert(*hash, name.clone())?;
+        for key in &channel.keys {
+            self.keys.insert(key.key.hash, name.clone())?;
         }
         let channel = Arc::new(channel);
         self.by_name.insert(name, channel.clone());

@@ -1,6 +1,7 @@
 //! What the registry refuses, with the mend in each message.
 
 use millstream_access::KeyTaken;
+use millstream_access::publisher::{KeyName, KeyRefusal};
 
 use crate::channel::{ChannelName, ConfigError};
 use crate::documents::DocumentError;
@@ -14,6 +15,16 @@ pub enum Refusal {
     /// No channel has this key.
     #[error("unknown stream key; copy the channel's key into the encoder, or rotate it to get a new one")]
     UnknownKey,
+    /// One of the channel's keys, but not now, not from there, or not any more.
+    #[error("key {key} of channel {channel}: {cause}")]
+    Key {
+        /// The channel.
+        channel: ChannelName,
+        /// The key's name.
+        key: KeyName,
+        /// Why.
+        cause: KeyRefusal,
+    },
     /// The channel is stopped.
     #[error("channel {channel} is stopped; start it with `millstream channel start {channel}`")]
     Disabled {
@@ -50,6 +61,28 @@ pub enum RegistryError {
         "the stream key of channel {name} is set in the configuration file; change it there and restart the server"
     )]
     KeyInConfig {
+        /// The channel.
+        name: ChannelName,
+    },
+    /// It has a key of that name.
+    #[error("channel {name} has a key {key} already; choose another name, or rotate that one")]
+    KeyExists {
+        /// The channel.
+        name: ChannelName,
+        /// The key.
+        key: KeyName,
+    },
+    /// It has no key of that name.
+    #[error("channel {name} has no key {key}; `millstream channel key list {name}` shows those there are")]
+    NoKey {
+        /// The channel.
+        name: ChannelName,
+        /// The key.
+        key: KeyName,
+    },
+    /// Too many keys.
+    #[error("channel {name} has 32 keys, the most it takes; revoke one")]
+    TooManyKeys {
         /// The channel.
         name: ChannelName,
     },

@@ -13,10 +13,10 @@ use millstream_archive::Store;
 use millstream_archive::library::Library;
 use millstream_archive::retention::Policy;
 use millstream_archive::running::Running;
-use millstream_control::api::{ApiState, PeerAddr, router};
+use millstream_control::api::{ApiState, PeerAddr, Signer, router};
 use millstream_control::channel::{ChannelConfig, ChannelName};
 use millstream_control::documents::Documents;
-use millstream_control::registry::Registry;
+use millstream_control::registry::{Refusal, Registry};
 use millstream_media::time::{Clock, MonoTime, UtcTime};
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -44,6 +44,11 @@ pub fn config(value: Value) -> ChannelConfig {
 pub async fn open(folder: &tempfile::TempDir, configured: Vec<ChannelConfig>) -> Arc<Registry> {
     let documents = Documents::local(folder.path()).unwrap();
     Registry::open(documents, configured, Arc::new(Still)).await.unwrap()
+}
+
+/// The channel that a key opens from this machine.
+pub fn opens(registry: &Registry, app: &str, key: &str) -> Result<ChannelName, Refusal> {
+    registry.authorize(app, key, "127.0.0.1".parse().unwrap()).map(|opened| opened.channel)
 }
 
 pub struct Answer {
@@ -91,8 +96,14 @@ impl Api {
             started: MonoTime(Duration::from_secs(30)),
             listening: [("http".to_owned(), "127.0.0.1:8080".to_owned())].into(),
             hosts: Vec::new(),
+            signer: Signer::new(folder.path().join("signing")),
         };
         Api { router: Router::new().merge(router(state)), registry, store, running, _folder: folder }
+    }
+
+    /// Where its documents and keys lie.
+    pub fn folder(&self) -> &std::path::Path {
+        self._folder.path()
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {

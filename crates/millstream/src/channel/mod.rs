@@ -1,6 +1,8 @@
 //! A channel at work: its contribution in, its media into the window.
 //!
-//! - [`runtime`]: starts and stops a task for each enabled channel, and lets publishers in.
+//! - [`runtime`]: starts and stops a task for each enabled channel.
+//! - [`gate`]: lets publishers in.
+//! - [`webhook`]: the operator's service that is asked before.
 //! - [`task`]: the task: who publishes, which session runs, when it ends.
 //! - [`intake`]: what must be known before a session can begin (pure).
 //! - [`abr`]: a session that encodes.
@@ -12,6 +14,7 @@
 
 mod abr;
 pub mod archive;
+pub mod gate;
 mod intake;
 mod passthrough;
 mod publish;
@@ -19,3 +22,4 @@ mod record;
 mod report;
 pub mod runtime;
 mod task;
+pub mod webhook;

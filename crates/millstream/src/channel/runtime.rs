@@ -1,25 +1,23 @@
-//! Starts and stops a task for each enabled channel as the registry changes, and lets publishers in.
+//! Starts and stops a task for each enabled channel as the registry changes.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use millstream_control::channel::{ChannelConfig, ChannelName, Mode};
-use millstream_control::registry::{self, Change, Channel, Channels, Registry};
-use millstream_ingest::listener::{Admission, Authorizer};
-use millstream_ingest::rtmp::{PublishRequest, Refusal};
+use millstream_control::registry::{Change, Channel, Channels, Registry};
 use millstream_ingest::source::SourceMessage;
 use millstream_media::time::Clock;
 use millstream_origin::channel::ChannelOrigin;
 use millstream_origin::origin::Origin;
-use millstream_telemetry::{Metrics, ServerMetrics};
+use millstream_telemetry::Metrics;
 use millstream_window::Window;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::archive::Archive;
+use super::gate::Gate;
 use super::passthrough;
 use super::task::{Command, Task};
 
@@ -51,7 +49,7 @@ pub struct Surroundings {
 }
 
 /// Senders to the tasks of enabled channels, by channel name.
-type Routes = Arc<RwLock<HashMap<String, mpsc::Sender<SourceMessage>>>>;
+pub(super) type Routes = Arc<RwLock<HashMap<String, mpsc::Sender<SourceMessage>>>>;
 
 /// The channels at work.
 pub struct Runtime {
@@ -72,11 +70,12 @@ impl Runtime {
     /// A runtime without channels, and the gate that publishers of its channels come through.
     pub fn new(surroundings: Surroundings) -> (Self, Gate) {
         let routes = Routes::default();
-        let gate = Gate {
-            registry: Arc::clone(&surroundings.registry),
-            routes: Arc::clone(&routes),
-            metrics: surroundings.metrics.server(),
-        };
+        let gate = Gate::new(
+            Arc::clone(&surroundings.registry),
+            Arc::clone(&routes),
+            Arc::clone(&surroundings.clock),
+            surroundings.metrics.server(),
+        );
         (Runtime { surroundings, routes, running: HashMap::new(), ending: HashMap::new() }, gate)
     }
 
@@ -255,39 +254,5 @@ fn stale_after(config: &ChannelConfig) -> Duration {
     match config.mode {
         Mode::Abr => Duration::from_millis(3 * u64::from(config.segment_seconds.millis()) + 6000),
         Mode::Passthrough => passthrough::stale_after(config),
-    }
-}
-
-/// Lets publishers in: the listener's authoriser.
-pub struct Gate {
-    registry: Arc<Registry>,
-    routes: Routes,
-    metrics: ServerMetrics,
-}
-
-impl Authorizer for Gate {
-    async fn authorize(&self, request: PublishRequest, peer: SocketAddr) -> Result<Admission, Refusal> {
-        let channel = match self.registry.authorize(registry::APP, request.key.expose()) {
-            Ok(channel) => channel,
-            Err(refusal) => {
-                let (answer, reason) = match refusal {
-                    registry::Refusal::Disabled { .. } => (Refusal::ChannelStopped, "stopped"),
-                    registry::Refusal::UnknownApp | registry::Refusal::UnknownKey => (Refusal::BadKey, "key"),
-                };
-                self.metrics.ingest_refused("rtmp", reason).increment();
-                let channel = match &refusal {
-                    registry::Refusal::Disabled { channel } => Some(channel.as_str()),
-                    registry::Refusal::UnknownApp | registry::Refusal::UnknownKey => None,
-                };
-                tracing::warn!(channel, %peer, reason = %refusal, "publisher refused");
-                return Err(answer);
-            }
-        };
-        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(events) = routes.get(channel.as_str()).cloned() else {
-            tracing::warn!(%channel, %peer, reason = "the channel is starting or ending", "publisher refused");
-            return Err(Refusal::Unavailable);
-        };
-        Ok(Admission { channel: channel.as_str().to_owned(), events })
     }
 }

@@ -1,5 +1,7 @@
 //! `millstream channel …`: the API's channels on the command line.
 
+mod key;
+
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -7,6 +9,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
+use self::key::KeyAction;
 use super::client::Client;
 use super::table::{columns, fields, print, text_of, unless_cut};
 
@@ -116,7 +119,7 @@ pub enum Action {
         /// The channel
         name: String,
     },
-    /// Give a channel a new stream key and print it, this once
+    /// Give a channel's key named default another secret and print it, this once
     #[command(after_help = "Examples:
   millstream channel rotate-key news")]
     RotateKey {
@@ -126,6 +129,15 @@ pub enum Action {
         #[arg(long, value_name = "KEY")]
         stream_key: Option<String>,
     },
+    /// Stream keys of a channel: list, add, revoke, rotate
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  millstream channel key list news
+  millstream channel key add news studio-2 --expires 2026-12-01T00:00:00Z
+  millstream channel key revoke news studio-2"
+    )]
+    Key(KeyAction),
 }
 
 /// Settings of a channel on the command line.
@@ -186,7 +198,7 @@ fn run(client: &Client, action: &Action, json: bool, out: &mut dyn Write) -> Res
                 body.insert("stream_key".into(), Value::String(key.clone()));
             }
             let answer = client.call("POST", "/channels", Some(&Value::Object(body)))?;
-            let text = with_key(client, &answer, &format!("channel {name} created"))?;
+            let text = with_key(client, name, &answer, &format!("channel {name} created"))?;
             (answer, text)
         }
         Action::List => {
@@ -222,10 +234,15 @@ fn run(client: &Client, action: &Action, json: bool, out: &mut dyn Write) -> Res
         Action::RotateKey { name, stream_key } => {
             let body = stream_key.as_ref().map(|key| serde_json::json!({ "stream_key": key }));
             let answer = client.call("POST", &format!("{}/rotate-key", path(name)?), body.as_ref())?;
-            let text =
-                with_key(client, &answer, &format!("channel {name} has a new stream key; the old one opens nothing"))?;
+            let text = with_key(
+                client,
+                name,
+                &answer,
+                &format!("channel {name} has a new stream key; the old one opens nothing"),
+            )?;
             (answer, text)
         }
+        Action::Key(action) => key::run(client, action)?,
     };
     print(&answer, &text, json, out)
 }
@@ -239,7 +256,7 @@ fn path(name: &str) -> Result<String> {
 }
 
 /// What a broadcaster types into the encoder.
-fn with_key(client: &Client, answer: &Value, head: &str) -> Result<String> {
+fn with_key(client: &Client, channel: &str, answer: &Value, head: &str) -> Result<String> {
     let server = client.call("GET", "/server", None)?;
     let rtmp = text_of(&server["listening"]["rtmp"]);
     let mut rows = vec![];
@@ -247,7 +264,7 @@ fn with_key(client: &Client, answer: &Value, head: &str) -> Result<String> {
         rows.push(vec!["  server".to_owned(), format!("rtmp://{rtmp}/live")]);
     }
     rows.push(vec!["  stream key".to_owned(), format!("{}   (shown this once)", text_of(&answer["stream_key"]))]);
-    rows.push(vec!["  watch".to_owned(), format!("{}/watch/{}", client.base(), text_of(&answer["name"]))]);
+    rows.push(vec!["  watch".to_owned(), format!("{}/watch/{channel}", client.base())]);
     Ok(format!("{head}\n{}", columns(&rows)))
 }
 

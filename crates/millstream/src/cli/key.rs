@@ -1,7 +1,7 @@
 //! `millstream key create`: a key pair that signs, and the public half where the server looks for it.
 
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -29,6 +29,7 @@ enum KeyCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   millstream key create
+  millstream key create --for-api
   millstream key create --type ecdsa --out signing-key.pem --group partners
 
 A running server trusts the key within seconds. To rotate: create a new key, sign with it, remove the old file from the
@@ -40,6 +41,9 @@ struct CreateArgs {
     /// File for the private key, readable by its owner only [default: KEY-PAIR-ID.private.pem]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Keep the private key where the server's API signs with it
+    #[arg(long, conflicts_with = "out")]
+    for_api: bool,
     /// Put the public key into this group of the key folder
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
@@ -75,7 +79,20 @@ pub fn run_key(arguments: &KeyArgs) -> Result<()> {
     };
     let (key, private) = PrivateKey::generate(kind)?;
     let id = key.id()?;
-    let secret = arguments.out.clone().unwrap_or_else(|| PathBuf::from(format!("{id}.private.pem")));
+    let name = format!("{id}.private.pem");
+    let secret = match (&arguments.out, arguments.for_api) {
+        (Some(file), _) => file.clone(),
+        (None, false) => PathBuf::from(name),
+        (None, true) => {
+            let folder = loaded.config.signing_folder();
+            std::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&folder)
+                .with_context(|| format!("{} cannot be made", folder.display()))?;
+            folder.join(name)
+        }
+    };
     write(&secret, &private, 0o600)?;
     std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     let public = folder.join(format!("{id}.pem"));

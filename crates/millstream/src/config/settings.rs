@@ -88,11 +88,66 @@ pub struct Ingest {
     /// Address for WHIP's media, as `IP:PORT`, or `off`. Accepted and kept: the listener comes with a later version.
     #[schema(value_type = String)]
     pub webrtc: Address,
+    /// Service that is asked by `POST` before a publisher with a right key is let in, as a URL (docs/access.md); nobody is
+    /// asked if empty.
+    pub authorize_url: String,
+    /// Secret by which the questions are signed, at least 16 characters; needed with `authorize_url`.
+    #[schema(value_type = String)]
+    pub authorize_secret: Secret,
+    /// How long the service may take, in seconds, 0.1 to 10.
+    #[schema(value_type = f64)]
+    pub authorize_seconds: Seconds,
+    /// What happens when the service gives no clear answer in time: `deny` or `allow`.
+    #[schema(value_type = String)]
+    pub authorize_on_failure: OnFailure,
 }
 
 impl Default for Ingest {
     fn default() -> Self {
-        Ingest { rtmp: Address::local(1935), srt: Address::local(8890), webrtc: Address::local(8189) }
+        Ingest {
+            rtmp: Address::local(1935),
+            srt: Address::local(8890),
+            webrtc: Address::local(8189),
+            authorize_url: String::new(),
+            authorize_secret: Secret::default(),
+            authorize_seconds: Seconds::new(2),
+            authorize_on_failure: OnFailure::Deny,
+        }
+    }
+}
+
+/// What is done when nobody answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// Nobody is let in.
+    #[default]
+    Deny,
+    /// Whoever has a right key is let in.
+    Allow,
+}
+
+/// A text that is never printed.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(redacted)")
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(if self.0.is_empty() { "" } else { "(redacted)" })
     }
 }
 
@@ -272,6 +327,10 @@ pub struct Access {
     /// data folder if empty. Changes count within seconds.
     #[schema(value_type = String)]
     pub keys: PathBuf,
+    /// Folder of private keys, each in a file `KEY-PAIR-ID.private.pem`, with which `POST /api/v1/sign` signs; `signing` in
+    /// the data folder if empty.
+    #[schema(value_type = String)]
+    pub signing_keys: PathBuf,
     /// Key groups that are trusted, besides the keys that are in none; all if empty.
     pub groups: Vec<String>,
     /// Networks from which no signature is needed: edges that checked it already. Addresses of connections.
@@ -306,6 +365,15 @@ impl Config {
             self.server.data_dir.join("keys")
         } else {
             self.access.keys.clone()
+        }
+    }
+
+    /// The folder of private keys for the API.
+    pub fn signing_folder(&self) -> PathBuf {
+        if self.access.signing_keys.as_os_str().is_empty() {
+            self.server.data_dir.join("signing")
+        } else {
+            self.access.signing_keys.clone()
         }
     }
 
@@ -350,6 +418,20 @@ impl Config {
             {
                 errors.push(("access", key, error.to_string()));
             }
+        }
+        let hook = &self.ingest.authorize_url;
+        if !hook.is_empty() {
+            if !hook.starts_with("http://") && !hook.starts_with("https://") {
+                errors.push(("ingest", "authorize_url", "is no URL; write https://HOST/PATH".to_owned()));
+            }
+            if self.ingest.authorize_secret.expose().len() < 16 {
+                let mend = "needs at least 16 characters, by which the service knows that it is this server that asks";
+                errors.push(("ingest", "authorize_secret", mend.to_owned()));
+            }
+        }
+        if !(100..=10_000).contains(&self.ingest.authorize_seconds.millis()) {
+            let value = self.ingest.authorize_seconds;
+            errors.push(("ingest", "authorize_seconds", format!("is {value}; use 0.1 to 10")));
         }
         if self.access.paths.iter().any(|path| !path.starts_with("/live/") && !path.starts_with("/vod/")) {
             errors.push(("access", "paths", "must begin with /live/ or /vod/, such as /live/news/".to_owned()));

@@ -111,17 +111,22 @@ fn follow(folder: PathBuf, groups: Vec<String>, trust: Trust) {
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            let now = look(&folder);
-            if now == seen {
-                continue;
-            }
+            // A folder may lie on a disk that is slow or gone: only this task waits for it.
+            let (folder, groups, before) = (folder.clone(), groups.clone(), seen.clone());
+            let looked = tokio::task::spawn_blocking(move || {
+                let now = look(&folder);
+                let keys = (now != before).then(|| read(&folder, &groups));
+                (now, keys)
+            });
+            let Ok((now, keys)) = looked.await else { continue };
             seen = now;
-            match read(&folder, &groups) {
-                Ok(keys) => {
+            match keys {
+                None => {}
+                Some(Ok(keys)) => {
                     tracing::info!(keys = keys.len(), "the trusted keys changed");
                     trust.replace(keys);
                 }
-                Err(error) => tracing::warn!("the trusted keys stay as they were: {error:#}"),
+                Some(Err(error)) => tracing::warn!("the trusted keys stay as they were: {error:#}"),
             }
         }
     });

@@ -28,7 +28,7 @@ use anyhow::{Context as _, Result, bail};
 use millstream_access::StreamKey;
 use millstream_archive::library::Library;
 use millstream_archive::statistics::Exported;
-use millstream_control::api::{self, ApiState};
+use millstream_control::api::{self, ApiState, Signer};
 use millstream_control::documents::Documents;
 use millstream_control::registry::Registry;
 use millstream_http::front;
@@ -39,6 +39,7 @@ use millstream_telemetry::{Metrics, log};
 use tokio::sync::watch;
 
 use crate::channel::runtime::{Runtime, Surroundings};
+use crate::channel::webhook::Webhook;
 use crate::clock::SystemClock;
 use crate::config::{Config, Loaded};
 use crate::{assets, demo};
@@ -101,6 +102,7 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
         worker: worker.clone(),
     };
     let (runtime, gate) = Runtime::new(surroundings);
+    let gate = gate.asking(Webhook::new(&config.ingest));
 
     let mut listening = BTreeMap::new();
     let doors = http::doors(&config, &mut listening).await?;
@@ -109,6 +111,8 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
             let limits = listener::Config {
                 max_connections: config.limits.rtmp_connections as usize,
                 max_connections_per_address: config.limits.rtmp_connections_per_address as usize,
+                authorize_timeout: Duration::from_millis(config.ingest.authorize_seconds.millis().into())
+                    + listener::Config::default().authorize_timeout,
                 ..listener::Config::default()
             };
             let bound = Listener::bind(address, limits, gate, Arc::clone(&clock)).await;
@@ -130,6 +134,7 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
         started: clock.mono(),
         listening: listening.clone(),
         hosts: config.server.hosts.clone(),
+        signer: Signer::new(config.signing_folder()),
     };
     let exported = Exported::new(&metrics, Arc::clone(archive.store().statistics()), archive.running().clone());
     let imports = imports::open(&config, &archive, worker)?;

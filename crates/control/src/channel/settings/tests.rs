@@ -15,7 +15,7 @@ fn defaults_are_the_contracts() {
     assert_eq!(
         serde_json::to_value(&config).unwrap(),
         json!({
-            "name": "demo", "title": "", "enabled": true, "mode": "abr", "clock": "arrival",
+            "name": "demo", "title": "", "enabled": true, "mode": "abr", "takeover": "first", "clock": "arrival",
             "segment_seconds": 2, "low_latency": true, "part_seconds": 0.5, "window_seconds": 60,
             "dvr_seconds": 3600, "record": true, "reconnect_seconds": 30, "slate_after_seconds": 3,
             "frame_rate": "auto",
@@ -119,7 +119,7 @@ fn a_patch_merges_and_null_restores_the_default() {
     for (patch, message) in [
         (json!({"name": "b"}), "name never changes; create another channel and delete this one"),
         (json!({"name": null}), "name never changes; create another channel and delete this one"),
-        (json!({"stream_key": "12345678"}), "stream_key is not changed here; use rotate-key"),
+        (json!({"stream_key": "12345678"}), "stream_key is not changed here; use rotate-key, or the channel's keys"),
         (json!({"titel": "T"}), "titel is not a setting of a channel; did you mean title?"),
         (json!(3), "a change is a JSON object, such as {\"title\": \"News\"}"),
     ] {
@@ -133,4 +133,15 @@ fn the_stream_key_is_never_written() {
     assert!(config.stream_key.is_some());
     assert!(!serde_json::to_string(&config).unwrap().contains("secret"));
     assert!(!format!("{config:?}").contains("very-secret"));
+}
+
+#[test]
+fn a_passphrase_is_kept_and_not_shown() {
+    let config = ChannelConfig::from_json(json!({"name": "a", "srt_passphrase": "ten-letters"})).unwrap();
+    assert!(!serde_json::to_string(&config).unwrap().contains("passphrase"));
+    let patched = config.patched(&json!({"title": "A"})).unwrap();
+    assert_eq!(patched.srt_passphrase, config.srt_passphrase, "a change of something else keeps it");
+    assert_eq!(config.patched(&json!({"srt_passphrase": null})).unwrap().srt_passphrase, None);
+    let mistake = problems(json!({"name": "a", "srt_passphrase": "short"}));
+    assert!(mistake.contains("10 to 79") && !mistake.contains("\"short\""), "{mistake}");
 }

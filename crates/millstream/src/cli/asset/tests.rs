@@ -8,7 +8,7 @@ use clap::Parser as _;
 use millstream_archive::asset::{Asset, AssetId, State};
 use millstream_archive::library::Library;
 use millstream_archive::{Store, documents};
-use millstream_control::api::{ApiState, PeerAddr, router};
+use millstream_control::api::{ApiState, PeerAddr, Signer, router};
 use millstream_control::documents::Documents;
 use millstream_control::registry::Registry;
 use millstream_media::time::{Clock, MonoTime};
@@ -50,6 +50,7 @@ impl Server {
             started: MonoTime(Duration::ZERO),
             listening: Default::default(),
             hosts: Vec::new(),
+            signer: Signer::new("no-folder".into()),
         };
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use millstream_archive::library::Library;
-use millstream_control::api::{ApiState, PeerAddr, router};
+use millstream_control::api::{ApiState, PeerAddr, Signer, router};
 use millstream_control::documents::Documents;
 use millstream_control::registry::Registry;
 use millstream_media::time::{Clock, MonoTime, UtcTime};
@@ -49,6 +49,7 @@ impl Server {
             started: MonoTime(Duration::ZERO),
             listening: [("rtmp".to_owned(), "127.0.0.1:1935".to_owned())].into(),
             hosts: Vec::new(),
+            signer: Signer::new("no-folder".into()),
         };
         let peer: SocketAddr = "127.0.0.1:1".parse().unwrap();
         let app = router(state).layer(axum::Extension(PeerAddr(peer)));

@@ -1,0 +1,64 @@
+//! The passphrase of an encrypted SRT contribution. Kept as it is, because SRT derives its keys from it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A passphrase: 10 to 79 printable ASCII characters. `Debug` hides it; it is written into documents only.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Passphrase(String);
+
+impl Passphrase {
+    /// Checks one.
+    ///
+    /// # Errors
+    /// [`PassphraseError`], which does not repeat it.
+    pub fn new(text: &str) -> Result<Self, PassphraseError> {
+        let plain = text.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+        if (10..=79).contains(&text.len()) && plain { Ok(Passphrase(text.to_owned())) } else { Err(PassphraseError) }
+    }
+
+    /// The passphrase itself, for deriving keys.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passphrase(redacted)")
+    }
+}
+
+impl TryFrom<String> for Passphrase {
+    type Error = PassphraseError;
+    fn try_from(text: String) -> Result<Self, PassphraseError> {
+        Passphrase::new(&text)
+    }
+}
+
+impl From<Passphrase> for String {
+    fn from(passphrase: Passphrase) -> String {
+        passphrase.0
+    }
+}
+
+/// A text is no passphrase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an SRT passphrase has 10 to 79 printable ASCII characters")]
+pub struct PassphraseError;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_to_seventy_nine_characters() {
+        for (length, good) in [(9, false), (10, true), (79, true), (80, false)] {
+            assert_eq!(Passphrase::new(&"x".repeat(length)).is_ok(), good, "{length}");
+        }
+        assert!(Passphrase::new("ten and more").is_ok() && Passphrase::new("with\na line end").is_err());
+        assert_eq!(format!("{:?}", Passphrase::new("very-secret-words").unwrap()), "Passphrase(redacted)");
+    }
+}

@@ -1,0 +1,214 @@
+//! Signed URLs and cookies for viewers, over HTTP: as `aws cloudfront sign` makes them, with a private key of this server.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use millstream_access::signed::key::check_id;
+use millstream_access::signed::sign::Terms;
+use millstream_access::signed::{Policy, PrivateKey, Signed};
+use millstream_media::time::UtcTime;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+use utoipa::ToSchema;
+
+use super::body::JsonBody;
+use super::problem::Problem;
+use super::{ApiState, fresh_json};
+
+/// Longest time ahead that a signature may end at, in seconds: 7 days.
+pub const LONGEST_SECONDS: u64 = 7 * 86_400;
+/// Longest URL or resource, in bytes.
+const MAX_URL: usize = 2048;
+/// Signatures that are made at once; an RSA signature takes about a millisecond of a core.
+const AT_ONCE: usize = 4;
+/// Largest file that is read as a key, in bytes.
+const MAX_FILE: u64 = 16 * 1024;
+/// How the files of private keys end.
+const ENDING: &str = ".private.pem";
+
+/// The private keys that this server signs with: files `KEY-PAIR-ID.private.pem` in one folder.
+#[derive(Clone, Debug)]
+pub struct Signer {
+    folder: PathBuf,
+    slots: Arc<Semaphore>,
+}
+
+impl Signer {
+    /// Keys in this folder. It need not be there.
+    pub fn new(folder: PathBuf) -> Self {
+        Signer { folder, slots: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+}
+
+/// What is to be signed.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SignBody {
+    /// The URL; for cookies it may have wildcards.
+    #[schema(max_length = 2048, example = "https://tv.example/live/news/index.m3u8")]
+    url: String,
+    /// When it ends: a second of the epoch, or RFC 3339. At most 7 days ahead.
+    #[schema(value_type = Object, example = "2026-12-01T00:00:00Z")]
+    expires: Moment,
+    /// When it begins, in the same form.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    not_before: Option<Moment>,
+    /// Only for viewers from these IPv4 addresses, such as `192.0.2.0/24`.
+    #[serde(default)]
+    ip: Option<String>,
+    /// What it covers, with wildcards, instead of the URL alone.
+    #[serde(default)]
+    #[schema(max_length = 2048, example = "https://tv.example/live/news/*")]
+    resource: Option<String>,
+    /// `url` or `cookies`.
+    #[serde(default)]
+    #[schema(value_type = String, default = "url")]
+    form: Form,
+    /// Which key signs; the only one there is, if none is named.
+    #[serde(default)]
+    key_pair_id: Option<String>,
+}
+
+/// A time as it may be written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Moment {
+    /// A second of the epoch.
+    Second(u64),
+    /// RFC 3339.
+    Text(String),
+}
+
+impl Moment {
+    fn second(&self) -> Option<u64> {
+        match self {
+            Moment::Second(second) => Some(*second),
+            Moment::Text(text) => u64::try_from(UtcTime::from_iso8601(text)?.as_millis() / 1000).ok(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Form {
+    #[default]
+    Url,
+    Cookies,
+}
+
+/// A signature: a URL, or cookies.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SignedAnswer {
+    /// Which key signed.
+    key_pair_id: String,
+    /// When it ends, as a second of the epoch.
+    expires: u64,
+    /// The signed URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    /// Names and values of the cookies; set them with `Secure`, `HttpOnly` and a `Path`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cookies: Option<BTreeMap<String, String>>,
+}
+
+/// Signs a URL, or makes signed cookies, in CloudFront's format.
+#[utoipa::path(
+    post, path = "/api/v1/sign", tag = "access", request_body = SignBody,
+    responses(
+        (status = 200, body = SignedAnswer),
+        (status = 409, description = "no private key to sign with, or several and none is named", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "what cannot be signed", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn sign(State(state): State<Arc<ApiState>>, JsonBody(body): JsonBody) -> Result<Response, Problem> {
+    let body: SignBody = serde_json::from_value(body)
+        .map_err(|error| unacceptable(&format!("the body cannot be used: {error}; see /api/v1/openapi.json")))?;
+    let now = u64::try_from(state.clock.utc().as_millis() / 1000).unwrap_or(0);
+    let terms = terms(&body, now)?;
+    let slot = Arc::clone(&state.signer.slots).acquire_owned().await.map_err(|_| away())?;
+    let folder = state.signer.folder.clone();
+    let signed = tokio::task::spawn_blocking(move || {
+        let _until_done = slot;
+        made(&folder, &body, &terms.0, terms.1)
+    });
+    Ok(fresh_json(StatusCode::OK, signed.await.map_err(|_| away())??))
+}
+
+/// What is signed, and when it ends.
+fn terms(body: &SignBody, now: u64) -> Result<(Terms, u64), Problem> {
+    if body.url.len() > MAX_URL || body.resource.as_ref().is_some_and(|resource| resource.len() > MAX_URL) {
+        return Err(unacceptable(
+            "the URL or the resource is longer than 2048 bytes; sign a shorter one with a wildcard",
+        ));
+    }
+    let time = |moment: &Moment| {
+        moment
+            .second()
+            .ok_or_else(|| unacceptable("a time is a second of the epoch or RFC 3339, such as 2026-12-01T00:00:00Z"))
+    };
+    let expires = time(&body.expires)?;
+    if expires <= now || expires > now + LONGEST_SECONDS {
+        return Err(unacceptable(
+            "the end is to lie ahead, by 7 days at most; sign longer ones with `millstream sign`",
+        ));
+    }
+    let not_before = body.not_before.as_ref().map(time).transpose()?;
+    let canned = not_before.is_none() && body.ip.is_none() && body.resource.is_none() && !body.url.contains('*');
+    if canned {
+        return Ok((Terms::Until(expires), expires));
+    }
+    let resource = body.resource.clone().unwrap_or_else(|| body.url.clone());
+    Ok((Terms::Custom(Policy { resource, expires, not_before, source: body.ip.clone() }), expires))
+}
+
+fn made(folder: &Path, body: &SignBody, terms: &Terms, expires: u64) -> Result<SignedAnswer, Problem> {
+    let id = match &body.key_pair_id {
+        Some(id) => id.clone(),
+        None => only(folder)?,
+    };
+    // The id becomes a part of a path: it is checked first.
+    check_id(&id).map_err(|error| unacceptable(&error.to_string()))?;
+    let file = folder.join(format!("{id}{ENDING}"));
+    let missing = || conflict("there is no private key of this id; make one with `millstream key create --for-api`");
+    let length = std::fs::metadata(&file).map_err(|_| missing())?.len();
+    if length > MAX_FILE {
+        return Err(missing());
+    }
+    let pem = std::fs::read(&file).map_err(|_| missing())?;
+    let key = PrivateKey::from_pem(&pem).map_err(|error| conflict(&format!("the key cannot be used: {error}")))?;
+    let random = aws_lc_rs::rand::SystemRandom::new();
+    let signed = Signed::new(&body.url, terms, &id, &key, &random).map_err(|error| unacceptable(&error.to_string()))?;
+    let (url, cookies) = match body.form {
+        Form::Url => (Some(signed.url(&body.url)), None),
+        Form::Cookies => (None, Some(signed.cookies().into())),
+    };
+    Ok(SignedAnswer { key_pair_id: id, expires, url, cookies })
+}
+
+/// The id of the only key.
+fn only(folder: &Path) -> Result<String, Problem> {
+    let names = std::fs::read_dir(folder).into_iter().flatten();
+    let mut ids = names.filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.strip_suffix(ENDING)?.to_owned()));
+    match (ids.next(), ids.next()) {
+        (Some(id), None) => Ok(id),
+        (None, _) => Err(conflict("this server has no private key; make one with `millstream key create --for-api`")),
+        (Some(_), Some(_)) => Err(conflict("this server has several private keys; name one by key_pair_id")),
+    }
+}
+
+fn unacceptable(detail: &str) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+}
+
+fn conflict(detail: &str) -> Problem {
+    Problem::new(StatusCode::CONFLICT, detail)
+}
+
+fn away() -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "nothing could be signed; try again")
+}
