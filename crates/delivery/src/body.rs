@@ -32,6 +32,8 @@ pub struct Body {
     pieces: VecDeque<Bytes>,
     left: u64,
     rest: Option<Rest>,
+    /// Bytes of the rest, if that is known.
+    rest_len: Option<u64>,
 }
 
 impl fmt::Debug for Body {
@@ -55,12 +57,25 @@ impl Body {
     pub fn pieces(pieces: impl IntoIterator<Item = Bytes>) -> Self {
         let pieces: VecDeque<Bytes> = pieces.into_iter().filter(|p| !p.is_empty()).collect();
         let left = pieces.iter().map(|p| p.len() as u64).sum();
-        Body { pieces, left, rest: None }
+        Body { pieces, left, rest: None, rest_len: None }
     }
 
     /// Pieces that are there, and then those that are still being made. Its length is unknown.
     pub fn unfinished(pieces: impl IntoIterator<Item = Bytes>, rest: Rest) -> Self {
         Body { rest: Some(rest), ..Body::pieces(pieces) }
+    }
+
+    /// So many bytes, read while they are sent. A rest that ends early or late breaks the connection off.
+    pub fn sized(length: u64, rest: Rest) -> Self {
+        Body { rest: Some(rest), rest_len: Some(length), ..Body::default() }
+    }
+
+    /// The bytes of all of it, where they are known from the start.
+    pub fn exact_len(&self) -> Option<u64> {
+        match &self.rest {
+            None => Some(self.left),
+            Some(_) => self.rest_len.map(|rest| rest + self.left),
+        }
     }
 
     /// The bytes `[start, end)` of `pieces`.
@@ -110,8 +125,18 @@ impl HttpBody for Body {
         }
         let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
         let next = std::task::ready!(rest.as_mut().poll_next(cx));
+        if let (Some(left), Some(Ok(piece))) = (self.rest_len, &next) {
+            let Some(left) = left.checked_sub(piece.len() as u64) else {
+                self.rest = None;
+                return Poll::Ready(Some(Err(BrokenOff::Upstream)));
+            };
+            self.rest_len = Some(left);
+        }
         if !matches!(next, Some(Ok(_))) {
             self.rest = None;
+            if next.is_none() && self.rest_len.take().is_some_and(|left| left > 0) {
+                return Poll::Ready(Some(Err(BrokenOff::Upstream)));
+            }
         }
         Poll::Ready(next.map(|piece| piece.map(Frame::data)))
     }
@@ -121,12 +146,14 @@ impl HttpBody for Body {
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.rest.is_some() {
-            let mut hint = SizeHint::new();
-            hint.set_lower(self.left);
-            return hint;
-        }
-        SizeHint::with_exact(self.left)
+        self.exact_len().map_or_else(
+            || {
+                let mut hint = SizeHint::new();
+                hint.set_lower(self.left);
+                hint
+            },
+            SizeHint::with_exact,
+        )
     }
 }
 

@@ -97,12 +97,12 @@ async fn serve(arguments: Vec<String>) {
     }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut addresses = format!("{{\"http\": \"{}\"", listener.local_addr().unwrap());
-    let mut doors = vec![Door { listener, tls: None }];
+    let mut doors = vec![Door { listener, tls: None, http3: None }];
     if let Some(at) = arguments.iter().position(|a| a == "--tls") {
         let certificate = Certificate::open(Path::new(&arguments[at + 1]), Path::new(&arguments[at + 2])).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         addresses.push_str(&format!(", \"https\": \"{}\"", listener.local_addr().unwrap()));
-        doors.push(Door { listener, tls: Some(certificate.acceptor().unwrap()) });
+        doors.push(Door { listener, tls: Some(certificate.acceptor().unwrap()), http3: None });
     }
     println!("{addresses}}}");
     let (stop, stopping) = watch::channel(false);

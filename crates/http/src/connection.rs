@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, header};
 use millstream_delivery::answer::{Later, Reply};
 use millstream_delivery::body::Body;
 use millstream_media::time::MonoTime;
@@ -39,6 +39,8 @@ const TOGETHER: usize = 4096;
 const IN_A_ROW: u32 = 32;
 /// Time that a client has to read the last answer before the connection is closed under it.
 const LINGER: Duration = Duration::from_secs(2);
+/// Longest time that a file may take whose reader goes on reading.
+const FILE_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 /// The date of answers is made again after this time.
 const DATE_LIFE: Duration = Duration::from_millis(250);
 
@@ -235,8 +237,8 @@ impl<S: Socket> Connection<S> {
         let now = self.lane.site.clock.mono();
         let metrics = &self.lane.site.metrics;
         metrics.answered(kind, response.status().as_u16(), now.since(since));
-        if !response.body().is_unfinished() && !asked.head_only {
-            metrics.sent(kind, response.body().len());
+        if let Some(length) = response.body().exact_len().filter(|_| !asked.head_only) {
+            metrics.sent(kind, length);
         }
         if scratch.dated.is_none_or(|then| now.since(then) >= DATE_LIFE) {
             let utc = u64::try_from(self.lane.site.clock.utc().0).unwrap_or_default();
@@ -244,6 +246,11 @@ impl<S: Socket> Connection<S> {
             scratch.dated = Some(now);
         }
         let keep_alive = asked.keep_alive && !self.lane.is_stopping();
+        if S::IS_TLS
+            && let Some(http3) = &self.lane.alt_svc
+        {
+            response.headers_mut().insert(header::ALT_SVC, http3.clone());
+        }
         scratch.head.clear();
         let framing = reply::write_head(&mut scratch.head, &response, asked, keep_alive, scratch.date.as_bytes());
         let keep_alive = keep_alive && framing != Framing::Close;
@@ -251,7 +258,9 @@ impl<S: Socket> Connection<S> {
             Framing::Empty => VecDeque::new(),
             _ => response.body_mut().take_pieces(),
         };
-        let unfinished = matches!(framing, Framing::Chunks | Framing::Close);
+        let unfinished = framing != Framing::Empty && response.body().is_unfinished();
+        // A file of any size takes as long as its reader, who must only go on reading.
+        let is_file = unfinished && framing == Framing::Length;
         if framing == Framing::Chunks {
             pieces = pieces.into_iter().flat_map(chunk).collect();
         }
@@ -271,7 +280,8 @@ impl<S: Socket> Connection<S> {
                     pieces.push_front(Bytes::copy_from_slice(left));
                 }
                 self.lane.busy.begin();
-                let until = since + self.lane.limits.answer_timeout;
+                let longest = if is_file { FILE_TIMEOUT } else { self.lane.limits.answer_timeout };
+                let until = since + longest;
                 let rest = unfinished.then(|| std::mem::take(response.body_mut()));
                 self.send(Sending { queue: pieces, rest, framing, keep_alive, until, taken: now })
             }

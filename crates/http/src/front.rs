@@ -6,18 +6,19 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use http::HeaderValue;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use millstream_delivery::answer::Delivery;
 use millstream_media::time::{Clock, MonoTime};
-use millstream_telemetry::{Gauge, HttpMetrics, ServerMetrics};
+use millstream_telemetry::{HttpMetrics, ServerMetrics};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::connection::Connection;
-use crate::full;
-use crate::seats::{Addresses, Seat};
+use crate::seats::{Places, Seat};
 use crate::wakes::Wakes;
+use crate::{full, quic};
 
 /// Bounds of the HTTP server.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +77,8 @@ pub struct Door {
     pub listener: TcpListener,
     /// Without it the door is for cleartext.
     pub tls: Option<TlsAcceptor>,
+    /// HTTP/3 beside TLS ([`quic::open`]); answers over TLS say that it is there.
+    pub http3: Option<quinn::Endpoint>,
 }
 
 /// Connections that have a request open. Those that answer at once are not counted.
@@ -109,15 +112,18 @@ pub struct Lane {
     pub(crate) limits: Limits,
     pub(crate) busy: Busy,
     pub(crate) wakes: Arc<Wakes>,
+    /// What answers over TLS say of HTTP/3.
+    pub(crate) alt_svc: Option<HeaderValue>,
     stopping: AtomicBool,
     graceful: Mutex<Option<GracefulShutdown>>,
 }
 
 impl Lane {
-    fn new(site: Site, limits: Limits) -> Self {
+    fn new(site: Site, limits: Limits, alt_svc: Option<HeaderValue>) -> Self {
         Lane {
             site,
             limits,
+            alt_svc,
             busy: Busy::default(),
             wakes: Arc::default(),
             stopping: AtomicBool::new(false),
@@ -167,12 +173,13 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 /// Serves `doors` until `stop` says true, then lets open requests finish within the drain time.
 pub async fn run(doors: Vec<Door>, site: Site, limits: Limits, metrics: ServerMetrics, stop: watch::Receiver<bool>) {
     let (mut lanes, mut ended) = (Vec::new(), Vec::new());
+    let alt_svc = doors.iter().find_map(|door| quic::alt_svc(door.http3.as_ref()?));
     for number in 0..limits.lanes.map_or(1, NonZeroUsize::get) {
         let (to_lane, arrivals) = mpsc::channel(ARRIVALS);
         lanes.push(to_lane);
         let (say_ended, lane_ended) = tokio::sync::oneshot::channel::<()>();
         ended.push(lane_ended);
-        let serve = serve(Arc::new(Lane::new(site.clone(), limits)), arrivals);
+        let serve = serve(Arc::new(Lane::new(site.clone(), limits, alt_svc.clone())), arrivals);
         if limits.lanes.is_none() {
             tokio::spawn(async move {
                 serve.await;
@@ -192,29 +199,20 @@ pub async fn run(doors: Vec<Door>, site: Site, limits: Limits, metrics: ServerMe
             lanes.pop();
         }
     }
-    let permits = Arc::new(Semaphore::new(limits.connections));
-    let addresses = Addresses::new(limits.connections_per_address);
+    let places = Places::new(limits.connections, limits.connections_per_address, &metrics.http_connections);
     let mut accepting = tokio::task::JoinSet::new();
-    for door in doors {
-        let places = Places {
-            permits: Arc::clone(&permits),
-            addresses: Arc::clone(&addresses),
-            open: metrics.http_connections.clone(),
-        };
-        accepting.spawn(accept(door, lanes.clone(), places, Arc::clone(&site.clock), stop.clone()));
+    for mut door in doors {
+        if let Some(endpoint) = door.http3.take() {
+            let lane = Arc::new(Lane::new(site.clone(), limits, None));
+            accepting.spawn(quic::serve(endpoint, lane, places.clone(), stop.clone()));
+        }
+        accepting.spawn(accept(door, lanes.clone(), places.clone(), Arc::clone(&site.clock), stop.clone()));
     }
     drop(lanes);
     while accepting.join_next().await.is_some() {}
     for lane in ended {
         let _ = lane.await;
     }
-}
-
-/// The places of connections, of all doors together.
-struct Places {
-    permits: Arc<Semaphore>,
-    addresses: Arc<Addresses>,
-    open: Gauge,
 }
 
 /// Says what happens often now and then.

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, Version};
+use http::{HeaderName, HeaderValue, Request, Response, Version, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -38,7 +38,18 @@ pub async fn serve<S: Socket>(lane: Arc<Lane>, stream: S, said: Bytes, peer: Soc
     let unread = Arc::new(Unread::default());
     let service = {
         let (lane, unread) = (Arc::clone(&lane), Arc::clone(&unread));
-        service_fn(move |request| answer(Arc::clone(&lane), peer, Arc::clone(&unread), request))
+        let alt_svc = lane.alt_svc.clone().filter(|_| S::IS_TLS);
+        service_fn(move |request: Request<Incoming>| {
+            let (lane, unread) = (Arc::clone(&lane), Arc::clone(&unread));
+            let alt_svc = alt_svc.clone();
+            async move {
+                let mut response = answer(&lane, peer, &unread, request).await;
+                if let Some(http3) = alt_svc {
+                    response.headers_mut().insert(header::ALT_SVC, http3);
+                }
+                Ok::<_, Infallible>(response)
+            }
+        })
     };
     let stream = TokioIo::new(Patient::new(stream, said, limits.head_timeout, limits.stall_timeout));
     let connection = builder.serve_connection(stream, service).into_owned();
@@ -63,12 +74,12 @@ async fn overdue(unread: &Unread, clock: &dyn Clock, limit: Duration) {
     }
 }
 
-async fn answer(
-    lane: Arc<Lane>,
-    peer: SocketAddr,
-    unread: Arc<Unread>,
-    mut request: Request<Incoming>,
-) -> Result<Response<AnyBody>, Infallible> {
+/// The answer to a request, counted.
+pub async fn answer<B>(lane: &Lane, peer: SocketAddr, unread: &Unread, mut request: Request<B>) -> Response<AnyBody>
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<axum::BoxError>,
+{
     let site = &lane.site;
     let asked = site.clock.mono();
     let version = request.version();
@@ -89,7 +100,7 @@ async fn answer(
         };
         (kind, response.map(AnyBody::Page))
     };
-    if version == Version::HTTP_2
+    if matches!(version, Version::HTTP_2 | Version::HTTP_3)
         && let Some(urgency) = urgency(kind)
     {
         response.headers_mut().entry(PRIORITY).or_insert(HeaderValue::from_static(urgency));
@@ -98,10 +109,10 @@ async fn answer(
     if let Some(length) = response.body().size_hint().exact() {
         site.metrics.sent(kind, length);
     }
-    Ok(response)
+    response
 }
 
-/// STANDARDS 1.47: the urgency of an answer over HTTP/2 (RFC 9218 5), for a CDN that forwards it. All renditions have
+/// STANDARDS 1.47: the urgency of an answer over HTTP/2 and HTTP/3 (RFC 9218 5), for a CDN that forwards it. All renditions have
 /// the same, so none is before another of a lower bit rate.
 fn urgency(kind: RequestKind) -> Option<&'static str> {
     match kind {

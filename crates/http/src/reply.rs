@@ -44,7 +44,7 @@ pub fn write_head(
     let body = response.body();
     let framing = if asked.head_only || bodiless {
         Framing::Empty
-    } else if !body.is_unfinished() {
+    } else if body.exact_len().is_some() {
         Framing::Length
     } else if asked.chunks {
         Framing::Chunks
@@ -74,7 +74,7 @@ pub fn write_head(
         line(out, name.as_str().as_bytes(), value.as_bytes());
     }
     match framing {
-        Framing::Length => write_length(out, body.len()),
+        Framing::Length => write_length(out, body.exact_len().unwrap_or(body.len())),
         // What a GET would have had.
         Framing::Empty if !bodiless => match length {
             Some(value) => line(out, b"content-length", value.as_bytes()),

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use millstream_telemetry::Gauge;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The open connections of each address; an IPv6 /64 counts as one. Loopback is not counted. At most as many entries as
 /// connections.
@@ -63,6 +63,38 @@ fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(v6) if !v6.is_loopback() => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
         _ => address,
+    }
+}
+
+/// The places of connections, of all doors together.
+#[derive(Clone)]
+pub struct Places {
+    /// One for each that may be open.
+    pub permits: Arc<Semaphore>,
+    /// Of each address.
+    pub addresses: Arc<Addresses>,
+    /// How many are open.
+    pub open: Gauge,
+    /// How many may be.
+    most: usize,
+}
+
+impl Places {
+    /// As many as `most`, of them `of_address` for one address.
+    pub fn new(most: usize, of_address: usize, open: &Gauge) -> Self {
+        let (permits, addresses) = (Arc::new(Semaphore::new(most)), Addresses::new(of_address));
+        Places { permits, addresses, open: open.clone(), most }
+    }
+
+    /// A place for a connection that cannot wait for one.
+    pub fn take(&self, address: IpAddr) -> Option<Seat> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
+        Some(Seat::take(permit, self.addresses.enter(address)?, &self.open))
+    }
+
+    /// Whether half of them are taken.
+    pub fn is_crowded(&self) -> bool {
+        self.permits.available_permits() < self.most / 2
     }
 }
 

@@ -23,6 +23,9 @@ const HALF: usize = 64 * 1024;
 
 /// The stream of a connection.
 pub trait Socket: AsyncRead + AsyncWrite + Send + Unpin + 'static {
+    /// Whether what is said on it is encrypted.
+    const IS_TLS: bool = false;
+
     /// Makes the end of the connection one that the client cannot take for the end of an answer.
     fn abort_at_close(&self);
 }
@@ -34,6 +37,8 @@ impl Socket for TcpStream {
 }
 
 impl<S: Socket> Socket for Box<tokio_rustls::server::TlsStream<S>> {
+    const IS_TLS: bool = true;
+
     // Without the alert that ends TLS, the client knows (RFC 8446 6.1).
     fn abort_at_close(&self) {}
 }

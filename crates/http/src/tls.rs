@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{ServerConfig, SupportedProtocolVersion};
 use tokio_rustls::TlsAcceptor;
 
 /// How often the files are looked at.
@@ -59,6 +59,9 @@ pub enum Error {
     /// The TLS library refuses its own defaults.
     #[error("TLS cannot be set up")]
     Setup(#[from] rustls::Error),
+    /// The UDP socket of HTTP/3 cannot be used.
+    #[error("HTTP/3 cannot use its UDP socket ({0})")]
+    Socket(std::io::Error),
 }
 
 /// A certificate and its key, as two files. The files can be replaced while the server runs.
@@ -103,15 +106,25 @@ impl Certificate {
     /// # Errors
     /// If the TLS library refuses its own defaults.
     pub fn acceptor(self: &Arc<Self>) -> Result<TlsAcceptor, Error> {
+        let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
+        Ok(TlsAcceptor::from(Arc::new(self.config(&versions, &[b"h2", b"http/1.1"])?)))
+    }
+
+    /// These versions with this certificate, for these protocols.
+    pub(crate) fn config(
+        self: &Arc<Self>,
+        versions: &[&'static SupportedProtocolVersion],
+        protocols: &[&[u8]],
+    ) -> Result<ServerConfig, Error> {
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+            .with_protocol_versions(versions)?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(Resolver(Arc::clone(self))));
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = protocols.iter().map(|p| p.to_vec()).collect();
         config.ticketer = aws_lc_rs::Ticketer::new()?;
         // One ticket for a connection: a player opens one after the other.
         config.send_tls13_tickets = 1;
-        Ok(TlsAcceptor::from(Arc::new(config)))
+        Ok(config)
     }
 
     /// Looks at the files every `every`, and at each `hint` at once. What is new is used for the next handshakes; what

@@ -14,6 +14,8 @@ use millstream_delivery::answer::{Answer, Delivery};
 use millstream_delivery::body::{Body, BrokenOff};
 use millstream_delivery::respond::{self, CacheLife, Entity};
 use millstream_http::front::{Door, Limits, Site, run};
+use millstream_http::quic;
+use millstream_http::tls::Certificate;
 use millstream_media::time::{Clock, MonoTime, UtcTime};
 use millstream_telemetry::{Metrics, RequestKind, ServerMetrics};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
@@ -86,6 +88,18 @@ impl Server {
     }
 
     pub async fn with_tls(tls: Option<TlsAcceptor>) -> Self {
+        Self::behind(tls, None).await
+    }
+
+    /// HTTP/3 and what goes over TLS; the address of HTTP/3 is given, too.
+    pub async fn with_http3(certificate: &Arc<Certificate>) -> (Self, SocketAddr) {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let endpoint = quic::open(socket, certificate, Duration::from_secs(5)).unwrap();
+        let address = endpoint.local_addr().unwrap();
+        (Self::behind(Some(certificate.acceptor().unwrap()), Some(endpoint)).await, address)
+    }
+
+    async fn behind(tls: Option<TlsAcceptor>, http3: Option<quinn::Endpoint>) -> Self {
         let published = watch::Sender::new(0);
         let all = Metrics::new();
         let echo = axum::routing::post(async |body: Bytes| body);
@@ -105,7 +119,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (stop, stopping) = watch::channel(false);
         let metrics = all.server();
-        let ended = tokio::spawn(run(vec![Door { listener, tls }], site, limits, metrics.clone(), stopping));
+        let ended = tokio::spawn(run(vec![Door { listener, tls, http3 }], site, limits, metrics.clone(), stopping));
         Server { address, stop, ended, published, metrics }
     }
 

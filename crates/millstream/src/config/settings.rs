@@ -44,6 +44,9 @@ pub struct Server {
     /// Address for the same over TLS (HTTP/1.1 and HTTP/2), as `IP:PORT`, or `off`. Needs `tls_certificate` and `tls_key`.
     #[schema(value_type = String)]
     pub https: Address,
+    /// Whether HTTP/3 is offered beside `https`, on the UDP port of the same number. It costs more CPU for a byte than
+    /// HTTP/2, and helps viewers whose links lose packets.
+    pub http3: bool,
     /// PEM file with the certificate chain, the server's own certificate first. A changed file is used for new connections
     /// within seconds, or at once on SIGHUP; one that cannot be used is said in the log, and the former stays.
     #[schema(value_type = String)]
@@ -66,6 +69,7 @@ impl Default for Server {
         Server {
             http: Address::local(8080),
             https: Address::OFF,
+            http3: false,
             tls_certificate: PathBuf::new(),
             tls_key: PathBuf::new(),
             data_dir: PathBuf::from("./millstream-data"),

@@ -1,6 +1,7 @@
 //! The HTTP front as the configuration has it: its doors, and where its requests go.
 
 use std::collections::BTreeMap;
+use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use axum::extract::Request;
 use axum::middleware;
 use millstream_control::api::PeerAddr;
 use millstream_http::front::{Door, Limits, Peer};
+use millstream_http::quic;
 use millstream_http::tls::{Certificate, LOOK_EVERY};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,6 +18,9 @@ use tokio::sync::mpsc;
 
 use super::bind_help;
 use crate::config::Config;
+
+/// How long an HTTP/3 connection lives on without a word.
+const QUIC_IDLE: Duration = Duration::from_secs(30);
 
 /// Binds the doors, and notes their addresses in `listening`.
 ///
@@ -25,16 +30,27 @@ pub async fn doors(config: &Config, listening: &mut BTreeMap<String, String>) ->
     let address = config.server.http.get().context("server.http is off; give an address such as 127.0.0.1:8080")?;
     let http = TcpListener::bind(address).await.with_context(|| bind_help("HTTP", "--http", address))?;
     listening.insert("http".to_owned(), http.local_addr()?.to_string());
-    let mut doors = vec![Door { listener: http, tls: None }];
-    let Some(address) = config.server.https.get() else { return Ok(doors) };
+    let mut doors = vec![Door { listener: http, tls: None, http3: None }];
+    let Some(address) = config.server.https.get() else {
+        anyhow::ensure!(!config.server.http3, "server.http3 needs TLS; set server.https, or server.http3 = false");
+        return Ok(doors);
+    };
     let (certificate, key) = (&config.server.tls_certificate, &config.server.tls_key);
     if certificate.as_os_str().is_empty() || key.as_os_str().is_empty() {
         anyhow::bail!("server.https needs a certificate; set server.tls_certificate and server.tls_key to PEM files");
     }
     let certificate = Certificate::open(certificate, key)?;
     let https = TcpListener::bind(address).await.with_context(|| bind_help("HTTPS", "server.https", address))?;
-    listening.insert("https".to_owned(), https.local_addr()?.to_string());
-    doors.push(Door { listener: https, tls: Some(certificate.acceptor()?) });
+    let address = https.local_addr()?;
+    listening.insert("https".to_owned(), address.to_string());
+    let http3 = if config.server.http3 {
+        let socket = UdpSocket::bind(address).with_context(|| bind_help("HTTP/3", "server.https", address))?;
+        listening.insert("http3".to_owned(), address.to_string());
+        Some(quic::open(socket, &certificate, QUIC_IDLE)?)
+    } else {
+        None
+    };
+    doors.push(Door { listener: https, tls: Some(certificate.acceptor()?), http3 });
     follow(certificate)?;
     Ok(doors)
 }
