@@ -21,6 +21,7 @@ use tokio::sync::{OnceCell, Semaphore};
 
 use crate::asset::{AssetId, State};
 use crate::documents;
+use crate::download::{self, Downloads};
 use crate::layout;
 use crate::store::{Store, StoreError};
 
@@ -46,9 +47,12 @@ struct Object {
 
 /// Why there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Missing {
+pub(crate) enum Missing {
+    /// It was never there, or is gone for long.
     NotThere,
+    /// Its asset was deleted.
     Gone,
+    /// The store failed.
     Failed,
 }
 
@@ -68,6 +72,7 @@ pub struct VodDelivery {
     store: Store,
     cache: Arc<Mutex<Cache>>,
     reads: Arc<Semaphore>,
+    downloads: Downloads,
 }
 
 /// What a path names.
@@ -81,7 +86,8 @@ struct Named {
 impl VodDelivery {
     /// Answers from this store.
     pub fn new(store: Store) -> Self {
-        VodDelivery { store, cache: Arc::default(), reads: Arc::new(Semaphore::new(READS)) }
+        let downloads = Downloads::new(store.clone());
+        VodDelivery { store, cache: Arc::default(), reads: Arc::new(Semaphore::new(READS)), downloads }
     }
 
     async fn respond(self, named: Named, method: Method, headers: http::HeaderMap) -> Response<Body> {
@@ -161,6 +167,21 @@ impl VodDelivery {
         }
     }
 
+    /// A media file of an asset, through the cache.
+    pub(crate) async fn media(&self, asset: &AssetId, path: Path) -> Result<Bytes, Missing> {
+        let named = Named { asset: asset.clone(), path, kind: RequestKind::Segment };
+        self.object(&named, true).await.map(|object| object.bytes)
+    }
+
+    /// Brings a media file into the cache, unless the store is busy. One that is not there does no harm.
+    pub(crate) fn read_ahead(&self, asset: &AssetId, path: Path) {
+        if self.reads.available_permits() <= READS / 2 || self.lock().slots.contains_key(&path) {
+            return;
+        }
+        let (vod, asset) = (self.clone(), asset.clone());
+        tokio::spawn(async move { vod.media(&asset, path).await });
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Cache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -172,6 +193,13 @@ impl Delivery for VodDelivery {
             Method::GET | Method::HEAD => {}
             Method::OPTIONS => return Answer::ready(RequestKind::Other, respond::preflight()),
             _ => return Answer::ready(RequestKind::Other, respond::method_not_allowed()),
+        }
+        if let Some(id) = download_of(request.uri().path()) {
+            let (downloads, query) = (self.downloads.clone(), request.uri().query().map(str::to_owned));
+            let (method, headers) = (request.method().clone(), request.headers().clone());
+            return Answer::later(RequestKind::Other, async move {
+                downloads.respond(id, query.as_deref(), method, headers).await
+            });
         }
         let Some(named) = parse(request.uri().path()) else {
             return Answer::ready(RequestKind::Other, respond::not_found("no such resource\n"));
@@ -212,6 +240,12 @@ impl Cache {
             self.slots.remove(&path);
         }
     }
+}
+
+/// `/vod/ASSET/asset.mp4`.
+fn download_of(path: &str) -> Option<AssetId> {
+    let (asset, file) = path.strip_prefix("/vod/")?.split_once('/')?;
+    AssetId::new(asset).filter(|_| file == download::NAME)
 }
 
 /// What is worth compressing.

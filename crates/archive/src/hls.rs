@@ -155,7 +155,7 @@ impl fmt::Display for Folder<'_> {
 }
 
 /// Nanoseconds as seconds with six decimals.
-struct Seconds(u64);
+pub(crate) struct Seconds(pub(crate) u64);
 
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -22,6 +22,8 @@
 //! - [`running`]: the recordings of this process, and what they know before the store does.
 //! - [`library`]: the assets as users see them: listed, shown, clipped, renamed, deleted.
 //! - [`delivery`]: answers requests under `/vod/`.
+//! - [`download`]: an asset as one progressive file.
+//! - [`rewind`]: what has left a live window, under its live names; its parts are pure.
 //! - [`time_shift`]: segments of a time range, with a bounded cache.
 
 pub mod asset;
@@ -31,6 +33,7 @@ pub mod clip;
 pub mod dash;
 pub mod delivery;
 pub mod documents;
+pub mod download;
 pub mod hls;
 pub mod index;
 pub mod layout;
@@ -39,6 +42,7 @@ pub mod pictures;
 pub mod recorder;
 pub mod recording;
 pub mod retention;
+pub mod rewind;
 pub mod running;
 pub mod segment_facts;
 pub mod spool;

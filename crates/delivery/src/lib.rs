@@ -6,6 +6,7 @@
 //! - [`directives`]: the `_HLS_` queries of Low-Latency HLS, and their one spelling.
 //! - [`guard`]: signed URLs and cookies in front of an origin or an edge.
 //! - [`respond`]: method, headers and entity to a response: status codes, CORS, conditions, ranges, gzip, cache life.
+//! - [`shift`]: the parameters of time shift, and their one spelling.
 //! - [`viewers`]: how many watch.
 
 pub mod answer;
@@ -14,4 +15,5 @@ pub mod carry;
 pub mod directives;
 pub mod guard;
 pub mod respond;
+pub mod shift;
 pub mod viewers;

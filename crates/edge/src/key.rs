@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use millstream_delivery::directives::Directives;
+use millstream_delivery::shift::Shift;
 use millstream_telemetry::RequestKind;
 
 /// Longest path, in bytes.
@@ -10,8 +11,6 @@ pub const MAX_PATH: usize = 1024;
 /// Longest value of a query parameter that is kept, in bytes.
 const MAX_VALUE: usize = 128;
 
-/// Time shift, on manifests: kept, in this order.
-const TIME_SHIFT: [&str; 3] = ["start", "end", "time_delay"];
 /// The version of an init segment.
 const VERSION: [&str; 1] = ["v"];
 
@@ -78,10 +77,10 @@ pub fn read(path: &str, query: Option<&str>, key: &mut String) -> Result<Asked, 
     let in_rendition = folder.bytes().filter(|b| *b == b'/').count() >= 3;
     key.push_str(path);
     let (kind, kept): (_, &[&str]) = match file {
-        "index.m3u8" if in_rendition => (RequestKind::Playlist, &TIME_SHIFT),
-        "index.m3u8" => (RequestKind::Multivariant, &TIME_SHIFT),
-        "iframes.m3u8" => (RequestKind::IframePlaylist, &TIME_SHIFT),
-        "manifest.mpd" => (RequestKind::Mpd, &TIME_SHIFT),
+        "index.m3u8" if in_rendition => (RequestKind::Playlist, &[]),
+        "index.m3u8" => (RequestKind::Multivariant, &[]),
+        "iframes.m3u8" => (RequestKind::IframePlaylist, &[]),
+        "manifest.mpd" => (RequestKind::Mpd, &[]),
         "init.mp4" => (RequestKind::Init, &VERSION),
         _ => match file.strip_suffix(".m4s") {
             Some(name) if name.ends_with(".ll") => (RequestKind::Segment, &[]),
@@ -110,7 +109,15 @@ pub fn read(path: &str, query: Option<&str>, key: &mut String) -> Result<Asked, 
             append(key, name, value);
         }
     }
-    Ok(Asked { kind, hold, pass })
+    let asked = Asked { kind, hold, pass };
+    if asked.is_manifest() && path.starts_with("/live/") {
+        let shift = Shift::parse(Some(query)).map_err(|e| Refused::Malformed(e.text()))?;
+        if let Some(words) = shift.canonical_query() {
+            key.push(if key.contains('?') { '&' } else { '?' });
+            key.push_str(&words);
+        }
+    }
+    Ok(asked)
 }
 
 /// As [`Directives::canonical_query`] spells them, without its allocations.
@@ -161,6 +168,10 @@ mod tests {
             ("/live/a/720p/index.m3u8?_HLS_skip=v2&_HLS_msn=7", "/live/a/720p/index.m3u8?_HLS_msn=7&_HLS_skip=YES"),
             ("/live/a/720p/index.m3u8?_HLS_skip=YES&start=5", "/live/a/720p/index.m3u8?_HLS_skip=YES&start=5"),
             ("/live/a/720p/index.m3u8?end=9&start=5", "/live/a/720p/index.m3u8?start=5&end=9"),
+            ("/live/a/index.m3u8?start=2026-11-22T22:25:00Z", "/live/a/index.m3u8?start=1795386300"),
+            ("/live/a/manifest.mpd?manifest_window_seconds=600", "/live/a/manifest.mpd?dvr=600"),
+            ("/live/a/720p/index.m3u8?dvr&_HLS_skip=YES", "/live/a/720p/index.m3u8?_HLS_skip=YES&dvr"),
+            ("/vod/a/index.m3u8?start=x", "/vod/a/index.m3u8"),
             ("/live/a/manifest.mpd?time_delay=60&a=b", "/live/a/manifest.mpd?time_delay=60"),
             ("/live/a/720p/init.mp4?x=1&v=01ab", "/live/a/720p/init.mp4?v=01ab"),
             ("/live/a/720p/5.m4s?start=1&v=1&token=2", "/live/a/720p/5.m4s"),

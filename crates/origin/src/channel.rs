@@ -17,7 +17,6 @@ use millstream_package::{dash, hls};
 use millstream_window::{Timing, Window};
 use tokio::sync::watch;
 
-use crate::pictures::Pictures;
 use crate::viewers::Viewers;
 use crate::waits::{Place, Waits, Want};
 
@@ -109,10 +108,10 @@ pub struct ChannelOrigin {
     status: RwLock<PublicStatus>,
     /// Newest media older than this makes manifests answer 503.
     stale_after: RwLock<Duration>,
+    /// How far back viewers may go.
+    dvr: RwLock<Duration>,
     /// Who watches.
     pub viewers: Viewers,
-    /// Poster and storyboard.
-    pub pictures: Pictures,
 }
 
 /// What a blocking reload is answered with.
@@ -195,8 +194,8 @@ impl ChannelOrigin {
             bodies: Arc::default(),
             status: RwLock::new(PublicStatus::default()),
             stale_after: RwLock::new(stale_after),
+            dvr: RwLock::default(),
             viewers: Viewers::new(Duration::from_secs(8)),
-            pictures: Pictures::default(),
         }
     }
 
@@ -240,6 +239,23 @@ impl ChannelOrigin {
         *self.stale_after.write().unwrap_or_else(PoisonError::into_inner) = age;
     }
 
+    /// Sets how far back viewers may go; zero at first.
+    pub fn set_dvr(&self, depth: Duration) {
+        *self.dvr.write().unwrap_or_else(PoisonError::into_inner) = depth;
+    }
+
+    /// How far back viewers may go.
+    pub fn dvr(&self) -> Duration {
+        *self.dvr.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the newest media is too old to be called live.
+    pub fn is_stale_at(&self, now: UtcTime) -> bool {
+        let stale_after = *self.stale_after.read().unwrap_or_else(PoisonError::into_inner);
+        let media = lock(&self.media);
+        media.window.newest().is_some_and(|newest| !media.window.is_ended() && now.since(newest.end) > stale_after)
+    }
+
     /// The channel's public status.
     pub fn status(&self) -> PublicStatus {
         self.status.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -279,6 +295,7 @@ impl ChannelOrigin {
         if rendered.manifests.get(manifest).is_none_or(|page| page.version != version) {
             // The channel has both of these; while they cannot be written it is not live for those who ask.
             let none = match manifest {
+                Manifest::Multivariant if !hls::is_offered(window) => Missing::Unknown,
                 Manifest::Multivariant | Manifest::Mpd => Missing::NotLive,
                 _ => Missing::Unknown,
             };
@@ -425,7 +442,7 @@ fn render(window: &Window, manifest: &Manifest) -> Option<Entity> {
     Some(Entity { pieces: vec![identity], gzip: Some(Bytes::new()), etag, content_type, cache })
 }
 
-fn compress(text: &[u8]) -> Bytes {
+pub(crate) fn compress(text: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 4 + 64), Compression::new(5));
     // Writing to memory does not fail.
     let _ = encoder.write_all(text);

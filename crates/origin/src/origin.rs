@@ -10,13 +10,15 @@ use millstream_delivery::answer::{Answer, Delivery};
 use millstream_delivery::body::Body;
 use millstream_delivery::directives::Directives;
 use millstream_delivery::respond::{self, CacheLife, Entity};
+use millstream_delivery::shift::Shift;
 use millstream_media::time::Clock;
 use millstream_media::track::RenditionName;
 use millstream_package::hls::Form;
 use millstream_telemetry::RequestKind;
 
 use crate::channel::{ChannelOrigin, Hinted, Manifest, Missing, Reload};
-use crate::route::{self, Resource};
+use crate::past::{self, File, Later, Past, Shifted};
+use crate::route::{self, Resource, Route};
 use crate::unfinished;
 
 /// The channels of this node. Clones are the same origin.
@@ -24,12 +26,20 @@ use crate::unfinished;
 pub struct Origin {
     channels: Arc<RwLock<HashMap<String, Arc<ChannelOrigin>>>>,
     clock: Arc<dyn Clock>,
+    past: Option<Arc<dyn Past>>,
+    shifted: Arc<Shifted>,
 }
 
 impl Origin {
     /// An origin without channels.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Origin { channels: Arc::default(), clock }
+        Origin { channels: Arc::default(), clock, past: None, shifted: Arc::default() }
+    }
+
+    /// Answers with what has left the windows, too.
+    #[must_use]
+    pub fn with_past(self, past: Arc<dyn Past>) -> Self {
+        Origin { past: Some(past), ..self }
     }
 
     /// Adds a channel, or replaces it.
@@ -60,6 +70,9 @@ impl Origin {
         let Some(channel) = self.channel(route.channel) else {
             return Answer::ready(RequestKind::Other, respond::not_found("no such channel\n"));
         };
+        if let Some(answer) = self.shifted(&route, &channel, request, peer) {
+            return answer;
+        }
         let send = |entity: &Entity| respond::entity(request.method(), request.headers(), entity);
         let manifest = |manifest: &Manifest| {
             channel.viewers.seen(client_hash(request, peer), self.clock.mono());
@@ -79,8 +92,25 @@ impl Origin {
             Resource::IFramePlaylist(r) => {
                 return self.playlist(channel, RequestKind::IframePlaylist, r, request, peer);
             }
-            Resource::Init(r, version) => (RequestKind::Init, media(named(r).and_then(|r| channel.init(&r, version)))),
-            Resource::Segment(r, n) => (RequestKind::Segment, media(named(r).and_then(|r| channel.segment(&r, n)))),
+            Resource::Init(r, version) => {
+                let Some(r) = named(r) else { return Answer::ready(RequestKind::Init, media(None)) };
+                let entity = channel.init(&r, version);
+                if let (None, Some(past), Some(version)) = (&entity, &self.past, version) {
+                    let file = past.init(route.channel, &channel, r, version);
+                    return later_media(RequestKind::Init, file, request);
+                }
+                (RequestKind::Init, media(entity))
+            }
+            Resource::Segment(r, n) => {
+                let Some(r) = named(r) else { return Answer::ready(RequestKind::Segment, media(None)) };
+                let entity = channel.segment(&r, n);
+                // Nobody is sent to the store for what is still to come.
+                let is_past = || channel.with_window(|window| window.highest()).is_none_or(|highest| n <= highest);
+                if let (None, Some(past), true) = (&entity, &self.past, is_past()) {
+                    return later_media(RequestKind::Segment, past.segment(route.channel, &channel, r, n), request);
+                }
+                (RequestKind::Segment, media(entity))
+            }
             Resource::Part(r, n, p) => match named(r) {
                 Some(r) => return part(channel, r, n, p, request),
                 None => (RequestKind::Part, media(None)),
@@ -95,6 +125,46 @@ impl Origin {
             Resource::Status => (RequestKind::Other, send(&status_entity(channel.status().json))),
         };
         Answer::ready(kind, response)
+    }
+
+    /// A manifest of another time, if the request asks for one.
+    fn shifted(
+        &self,
+        route: &Route<'_>,
+        channel: &Arc<ChannelOrigin>,
+        request: &Request<()>,
+        peer: SocketAddr,
+    ) -> Option<Answer> {
+        let query = request.uri().query()?;
+        let form = || if query.contains("_HLS_skip=") { Form::Delta } else { Form::Full };
+        let (kind, manifest) = match route.resource {
+            Resource::Multivariant => (RequestKind::Multivariant, Manifest::Multivariant),
+            Resource::Mpd => (RequestKind::Mpd, Manifest::Mpd),
+            Resource::MediaPlaylist(r) => (RequestKind::Playlist, Manifest::Media(RenditionName::new(r)?, form())),
+            Resource::IFramePlaylist(r) => {
+                (RequestKind::IframePlaylist, Manifest::IFrames(RenditionName::new(r)?, form()))
+            }
+            _ => return None,
+        };
+        let shift = match Shift::parse(Some(query)) {
+            Ok(shift) if shift.is_empty() => return None,
+            Ok(shift) => shift,
+            Err(malformed) => {
+                let refused = respond::plain(StatusCode::BAD_REQUEST, malformed.text(), CacheLife::Seconds(10));
+                return Some(Answer::ready(kind, refused));
+            }
+        };
+        let past = Arc::clone(self.past.as_ref()?);
+        channel.viewers.seen(client_hash(request, peer), self.clock.mono());
+        // What ends before now does not depend on what is live.
+        if shift.end.is_none() && channel.is_stale_at(self.clock.utc()) {
+            return Some(Answer::ready(kind, respond::unavailable("the newest segment is too old\n")));
+        }
+        let (method, headers) = (request.method().clone(), conditions(request.headers()));
+        let (clock, name) = (Arc::clone(&self.clock), route.channel.to_owned());
+        let shifted = Arc::clone(&self.shifted);
+        let answer = shifted.answer(past, clock, name, Arc::clone(channel), manifest, shift, method, headers);
+        Some(Answer::later(kind, answer))
     }
 
     /// A media or I-frame playlist with its delivery directives (STANDARDS 1.40 to 1.42).
@@ -168,6 +238,10 @@ impl Origin {
             Err(Missing::Unknown) => respond::not_found("no such rendition\n"),
         }
     }
+}
+
+fn later_media(kind: RequestKind, file: Later<File>, request: &Request<()>) -> Answer {
+    Answer::later(kind, past::media(file, request.method().clone(), conditions(request.headers())))
 }
 
 impl Delivery for Origin {
