@@ -17,6 +17,7 @@ use millstream_package::{dash, hls};
 use millstream_window::{Timing, Window};
 use tokio::sync::watch;
 
+use crate::pictures::Pictures;
 use crate::viewers::Viewers;
 use crate::waits::{Place, Waits, Want};
 
@@ -112,6 +113,8 @@ pub struct ChannelOrigin {
     dvr: RwLock<Duration>,
     /// Who watches.
     pub viewers: Viewers,
+    /// Poster and storyboard.
+    pub pictures: Pictures,
 }
 
 /// What a blocking reload is answered with.
@@ -196,6 +199,7 @@ impl ChannelOrigin {
             stale_after: RwLock::new(stale_after),
             dvr: RwLock::default(),
             viewers: Viewers::new(Duration::from_secs(8)),
+            pictures: Pictures::default(),
         }
     }
 
