@@ -9,4 +9,4 @@ mod multivariant;
 
 pub use images::{image_variant, images};
 pub use media::{Form, iframes, media};
-pub use multivariant::multivariant;
+pub use multivariant::{is_offered, multivariant};

@@ -4,12 +4,13 @@
 //! media: the window, the recording, an edge. What comes out is a function of the key and of what goes in, no counter
 //! and no chance in it: two origins with the same key and the same chunks hold the same bytes.
 //!
-//! - [`Encryptor`]: one track under one key.
+//! - [`Encryptor`]: one track under one key; [`Stage`]: the tracks of a channel, and when keys change.
 //! - [`keys`]: keys, which are never written out.
 //! - [`systems`]: what manifests say of ClearKey.
 
 mod cipher;
 pub mod keys;
+mod stage;
 mod subsamples;
 pub mod systems;
 
@@ -22,6 +23,8 @@ use millstream_media::time::{Timescale, UtcTime};
 use millstream_media::track::{Track, TrackMedia};
 use millstream_media::unit::Sample;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
+
+pub use stage::{Announce, Protected, Stage};
 
 use cipher::Cipher;
 use keys::ContentKey;
@@ -44,6 +47,9 @@ pub enum Error {
     /// There is not exactly one chunk.
     #[error("there is not exactly one chunk")]
     NotOne,
+    /// There is no key for it.
+    #[error("there is no key")]
+    NoKey,
 }
 
 /// Encrypts one track with one key.

@@ -7,6 +7,8 @@ use millstream_media::time::NANOS_PER_SECOND;
 use millstream_media::track::RenditionName;
 use millstream_window::{Entry, Listing, Window};
 
+use super::multivariant::is_offered;
+
 /// A media playlist as it is, or as an update of one that the player has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Form {
@@ -21,14 +23,14 @@ pub enum Form {
 ///
 /// It may be empty before the first whole segment; an origin answers 503 then.
 pub fn media(window: &Window, rendition: &RenditionName, form: Form) -> Option<String> {
-    let listing = window.listing(rendition)?;
+    let listing = window.listing(rendition).filter(|_| is_offered(window))?;
     Some(write(window, &listing, rendition, Kind::Segments, form))
 }
 
 /// The I-frame playlist of a video rendition: the first sample of each of its segments. `None` for an audio rendition
 /// or a name this session never had.
 pub fn iframes(window: &Window, rendition: &RenditionName, form: Form) -> Option<String> {
-    let listing = window.listing(rendition)?;
+    let listing = window.listing(rendition).filter(|_| is_offered(window))?;
     listing.track.is_video().then(|| write(window, &listing, rendition, Kind::Iframes, form))
 }
 

@@ -14,7 +14,7 @@ const FIRST_VARIANT_BITS: u64 = 2_500_000;
 /// a dark or silent start does not look cheap; `AVERAGE-BANDWIDTH` likewise with the measured average
 /// (STANDARDS 1.27, 1.28). The variant nearest below 2.5 Mbit/s comes first, the others in the ladder's order.
 pub fn multivariant(window: &Window) -> Option<String> {
-    let period = window.current_period()?;
+    let period = window.current_period().filter(|_| is_offered(window))?;
     let (video, audio): (Vec<_>, Vec<_>) = period.tracks().iter().partition(|t| t.track.is_video());
     // No feature here needs an EXT-X-VERSION above 1, which is what its absence says (STANDARDS 1.4).
     let mut out = String::from("#EXTM3U\n#EXT-X-INDEPENDENT-SEGMENTS\n");
@@ -39,6 +39,13 @@ pub fn multivariant(window: &Window) -> Option<String> {
         iframe_variant(&mut out, window, track, &range_of(&track.track));
     }
     Some(out)
+}
+
+/// Whether the newest period can be offered in HLS: not where it is encrypted in a way that HLS players do not take
+/// (STANDARDS 1.51).
+pub fn is_offered(window: &Window) -> bool {
+    let tracks = window.current_period().map_or(&[][..], |period| period.tracks());
+    !tracks.iter().filter_map(|t| t.protection.as_ref()).any(|protection| protection.hls.is_empty())
 }
 
 /// The keys of all tracks, so that a player can ask for them before it has a media playlist (STANDARDS 1.51).
