@@ -1,4 +1,5 @@
 //! A channel has several keys, each with a name, an end and addresses of its own; they are rotated and revoked one by one.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 mod support;
 

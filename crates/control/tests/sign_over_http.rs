@@ -1,4 +1,5 @@
 //! URLs and cookies are signed over HTTP with a key of the server, within limits.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 mod support;
 
