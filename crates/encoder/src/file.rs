@@ -84,8 +84,9 @@ pub fn open(file: File) -> Result<Opened, String> {
     let taken: Vec<i32> = [&video, &audio].into_iter().flatten().map(|s| s.index).collect();
     demuxer.take_only(&taken);
     let origin = origin(video.as_ref(), audio.as_ref());
-    // Matroska counts its length from zero, wherever its first unit lies.
-    let before = if container.contains("matroska") { origin.max(0) } else { 0 };
+    // Matroska and MP4 count their length from zero, wherever the first unit lies.
+    let from_zero = ["matroska", "mov"].iter().any(|name| container.contains(name));
+    let before = if from_zero { origin.max(0) } else { 0 };
     let facts = FileFacts {
         container,
         duration: demuxer.duration().and_then(|d| u64::try_from(d - before).ok()).filter(|d| *d > 0),

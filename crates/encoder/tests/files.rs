@@ -26,7 +26,7 @@ fn every_picture_of_a_file_arrives_once_and_in_its_place() {
         ("a.mp4", format!("{PICTURE} {SOUND} {X264}")),
         ("a.mkv", format!("{PICTURE} {SOUND} {X264}")),
         ("a.ts", format!("{PICTURE} {SOUND} {X264}")),
-        ("late.mp4", format!("-itsoffset 3 {PICTURE} -itsoffset 3 {SOUND} {X264}")),
+        ("late.mp4", format!("{PICTURE} {SOUND} {X264} -output_ts_offset 3")),
     ] {
         let got = run_file(&make(folder.path(), name, &options), grid(30, 1), ladder(), 0);
         got.check(grid(30, 1));
