@@ -83,7 +83,8 @@ fn write(view: &View<'_>, track: &TrackInfo, iframes: bool) -> String {
     for (i, (row, line_up)) in view.lined().enumerate() {
         if row.discontinuity && i > 0 {
             out.push_str("#EXT-X-DISCONTINUITY\n");
-            state = Written::default();
+            // A key stays in force over a discontinuity.
+            state = Written { keys: state.keys, ..Written::default() };
         }
         segment(&mut out, view, track, iframes, (row, line_up), &mut state);
     }
@@ -97,6 +98,8 @@ fn write(view: &View<'_>, track: &TrackInfo, iframes: bool) -> String {
 #[derive(Default)]
 struct Written<'a> {
     map: Option<(&'a RenditionName, &'a str)>,
+    /// The keys in force (STANDARDS 1.51).
+    keys: &'a [String],
     /// The page whose first row said its date: once a page, so that rounded durations never add up to a frame.
     dated: Option<i64>,
 }
@@ -116,6 +119,16 @@ fn segment<'a>(
     let name = source.map_or(&track.name, |(_, t)| &t.name);
     let folder = Folder { of: view.of, name: (view.of.is_some() || *name != track.name).then_some(name) };
     let map = (name, line_up.init.as_str());
+    let keys = source.and_then(|(_, t)| t.protection.as_ref()).map_or(&[][..], |protection| &protection.hls);
+    if source.is_some() && written.keys != keys {
+        for key in keys {
+            let _ = writeln!(out, "#EXT-X-KEY:{key}");
+        }
+        if keys.is_empty() {
+            out.push_str("#EXT-X-KEY:METHOD=NONE\n");
+        }
+        written.keys = keys;
+    }
     if written.map != Some(map) && source.is_some() {
         let _ = writeln!(out, "#EXT-X-MAP:URI=\"{folder}{}\"", layout::init_name(&line_up.init));
         written.map = Some(map);

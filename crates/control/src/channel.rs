@@ -5,11 +5,13 @@
 mod error;
 mod frame_rate;
 mod name;
+mod protection;
 mod seconds;
 mod settings;
 
 pub use error::{ConfigError, SettingError, nearest};
 pub use frame_rate::FrameRateSetting;
 pub use name::{ChannelName, NameError};
+pub use protection::ProtectionConfig;
 pub use seconds::Seconds;
 pub use settings::{ChannelConfig, ClockSource, Mode};

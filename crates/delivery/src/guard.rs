@@ -119,7 +119,8 @@ impl Guarded {
 impl Delivery for Guarded {
     fn answer(&self, request: &Request<()>, peer: SocketAddr) -> Answer {
         let origin = request.headers().get(header::ORIGIN);
-        let mut answer = if matches!(*request.method(), Method::GET | Method::HEAD) {
+        // A licence request is a POST.
+        let mut answer = if matches!(*request.method(), Method::GET | Method::HEAD | Method::POST) {
             match self.check(request, peer) {
                 Ok(None) => return self.inner.answer(request, peer),
                 Ok(Some(allowed)) => self.pass(request, peer, &allowed),

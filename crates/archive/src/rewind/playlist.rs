@@ -104,6 +104,8 @@ fn head(reel: &Reel, options: &Options, skipped: u64) -> String {
 struct Lines<'a> {
     out: String,
     map: Option<(&'a RenditionName, &'a str)>,
+    /// The keys in force (STANDARDS 1.51).
+    keys: &'a [String],
     /// The page whose first row said its date: once a page, so that rounded durations never add up to a frame.
     dated: Option<i64>,
 }
@@ -122,6 +124,16 @@ impl<'a> Lines<'a> {
         let name = source.map_or(&track.name, |(_, t)| &t.name);
         let folder = if *name == track.name { String::new() } else { format!("../{name}/") };
         let map = (name, line_up.init.as_str());
+        let keys = source.and_then(|(_, t)| t.protection.as_ref()).map_or(&[][..], |protection| &protection.hls);
+        if source.is_some() && self.keys != keys {
+            for key in keys {
+                let _ = writeln!(self.out, "#EXT-X-KEY:{key}");
+            }
+            if keys.is_empty() {
+                self.out.push_str("#EXT-X-KEY:METHOD=NONE\n");
+            }
+            self.keys = keys;
+        }
         if self.map != Some(map) && source.is_some() {
             let _ = writeln!(self.out, "#EXT-X-MAP:URI=\"{folder}init.mp4?v={}\"", line_up.init);
             self.map = Some(map);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use millstream_media::time::UtcTime;
-use millstream_window::Window;
+use millstream_window::{PeriodTrack, Window};
 
 use crate::asset::{LineUp, TrackInfo};
 use crate::index::{Cell, Row, line_up};
@@ -43,7 +43,8 @@ impl Tail {
         for (place, number) in (sequence..).enumerate().take(least) {
             let Some(period) = window.period_at(number) else { continue };
             if line_ups.last().is_none_or(|l| l.first != period.first_segment()) {
-                let tracks = period.tracks().iter().map(|t| TrackInfo::of(&t.track)).collect();
+                let info = |t: &PeriodTrack| TrackInfo { protection: t.protection.clone(), ..TrackInfo::of(&t.track) };
+                let tracks = period.tracks().iter().map(info).collect();
                 line_ups.push(LineUp { first: period.first_segment(), init: period.init_version().to_owned(), tracks });
             }
             let mut discontinuity = false;

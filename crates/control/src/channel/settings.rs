@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use super::error::{ConfigError, SettingError, nearest};
 use super::frame_rate::FrameRateSetting;
 use super::name::ChannelName;
+use super::protection::ProtectionConfig;
 use super::seconds::Seconds;
 
 /// The settings of a channel.
@@ -97,6 +98,12 @@ pub struct ChannelConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub ladder: Option<LadderConfig>,
+    /// Encrypts the channel and its recordings (docs/protection.md): `scheme` (`cbcs` or `cenc`), `keys` (the name of a
+    /// file in the folder `content-keys` of `data_dir`), `rotation_seconds` and `clear_key`. Takes effect when the channel
+    /// next goes on air.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub protection: Option<ProtectionConfig>,
 }
 
 fn yes() -> bool {
@@ -189,6 +196,7 @@ impl ChannelConfig {
             slate_after_seconds: slate_after_seconds(),
             frame_rate: FrameRateSetting::default(),
             ladder: None,
+            protection: None,
         }
     }
 
@@ -212,6 +220,7 @@ impl ChannelConfig {
         "slate_after_seconds",
         "frame_rate",
         "ladder",
+        "protection",
     ];
 
     /// Reads settings from JSON and checks them.
@@ -295,6 +304,9 @@ impl ChannelConfig {
         }
         if let Some(Err(error)) = self.ladder.as_ref().map(LadderConfig::check) {
             fail("ladder", format!("is not valid: {error}"));
+        }
+        if let Some(Err(error)) = self.protection.as_ref().map(ProtectionConfig::check) {
+            fail("protection", format!("is not valid: {error}"));
         }
         if errors.is_empty() { Ok(()) } else { Err(ConfigError { errors }) }
     }

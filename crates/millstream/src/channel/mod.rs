@@ -7,6 +7,7 @@
 //! - [`intake`]: what must be known before a session can begin (pure).
 //! - [`abr`]: a session that encodes.
 //! - [`passthrough`]: a session that packages what comes.
+//! - [`protection`]: content keys, and the stage that encrypts.
 //! - [`archive`]: the store of recordings, and their tasks.
 //! - [`record`]: what the window took, on its way into a recording.
 //! - [`publish`]: into the window, and what must be remembered into the store.
@@ -17,6 +18,7 @@ pub mod archive;
 pub mod gate;
 mod intake;
 mod passthrough;
+pub mod protection;
 mod publish;
 mod record;
 mod report;

@@ -1,5 +1,6 @@
 //! What is packaged goes into the window, and what must outlive the process goes to the store first.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +11,13 @@ use millstream_control::documents::Continuity;
 use millstream_control::registry::Registry;
 use millstream_encode_wire::message::PictureKind;
 use millstream_media::cmaf;
+use millstream_media::protection::Signalling;
 use millstream_media::segment::{Chunk, SegmentEnd};
 use millstream_media::time::{Clock, UtcTime};
 use millstream_media::track::{RenditionName, Track};
 use millstream_origin::channel::ChannelOrigin;
 use millstream_package::assembly::Output;
+use millstream_package::protection::{Protected, Stage};
 use millstream_telemetry::{ChannelMetrics, Metrics};
 use millstream_window::{Timing, Window};
 use tokio::task::JoinHandle;
@@ -47,6 +50,19 @@ pub struct Publisher {
     jumped: Option<u64>,
     metrics: Metrics,
     channel_metrics: ChannelMetrics,
+    protection: Protection,
+    /// What manifests say of the encryption of `tracks`.
+    signalling: BTreeMap<RenditionName, Signalling>,
+}
+
+/// What is done to media before anything keeps it.
+enum Protection {
+    /// It stays clear.
+    Off,
+    /// It is encrypted.
+    On(Box<Stage>),
+    /// It is to be encrypted and cannot be: nothing is published.
+    Refused,
 }
 
 impl Publisher {
@@ -84,6 +100,8 @@ impl Publisher {
             channel_metrics: metrics.channel(name.as_str()),
             metrics,
             name,
+            protection: Protection::Off,
+            signalling: BTreeMap::new(),
         }
     }
 
@@ -98,14 +116,53 @@ impl Publisher {
         }
     }
 
+    /// Encrypts what comes from the next period on, or no longer.
+    pub fn protect(&mut self, stage: Result<Option<Stage>, String>) {
+        self.protection = match stage {
+            Ok(None) => Protection::Off,
+            Ok(Some(stage)) => Protection::On(Box::new(stage)),
+            Err(cause) => {
+                tracing::error!(channel = %self.name, cause, "the channel cannot be encrypted, so nothing of it is published");
+                Protection::Refused
+            }
+        };
+    }
+
+    /// Encrypts a chunk, after the period that its segment begins if keys change with it; `None` if it must not be
+    /// published.
+    fn encrypt(&mut self, rendition: &RenditionName, chunk: Chunk) -> Option<Chunk> {
+        let stage = match &mut self.protection {
+            Protection::Off => return Some(chunk),
+            Protection::Refused => return None,
+            Protection::On(stage) => stage,
+        };
+        let rotated = stage.rotate(&chunk);
+        if let Ok(Some(protected)) = rotated {
+            self.open_period(protected, false);
+        }
+        let Protection::On(stage) = &self.protection else { return None };
+        match stage.chunk(rendition, &chunk) {
+            Ok(chunk) => Some(chunk),
+            Err(error) => {
+                tracing::error!(channel = %self.name, %rendition, segment = chunk.segment, %error, "a chunk could not be encrypted and is not published");
+                None
+            }
+        }
+    }
+
     /// The tracks of the newest period are in force from this segment on.
     fn record_line_up(&self, first: u64) {
         let Some(recorder) = &self.recorder else { return };
         // The window's own name for them; the newest period is the one that has just begun.
         let named = self.origin.with_window(|window| window.newest_period().map(|p| p.init_version().to_owned()));
         let Some(init) = named else { return };
-        let pictures = |track: &Track| track.is_video() && !self.passthrough;
-        let info = |track: &Track| TrackInfo { pictures: pictures(track), ..TrackInfo::of(track) };
+        let pictures =
+            |track: &Track| track.is_video() && !self.passthrough && matches!(self.protection, Protection::Off);
+        let info = |track: &Track| TrackInfo {
+            pictures: pictures(track),
+            protection: self.signalling.get(&track.name).cloned(),
+            ..TrackInfo::of(track)
+        };
         let tracks = self.tracks.iter().map(|(track, init)| (info(track), init.clone())).collect();
         recorder.line_up(first, &init, tracks);
     }
@@ -161,6 +218,7 @@ impl Publisher {
         match output {
             Output::BeginPeriod { first_segment, tracks } => self.begin_period(first_segment, tracks, discontinuity),
             Output::Chunk(rendition, chunk) => {
+                let Some(chunk) = self.encrypt(&rendition, chunk) else { return };
                 if self.lists_parts() {
                     self.use_number(chunk.segment).await;
                 }
@@ -197,15 +255,30 @@ impl Publisher {
     }
 
     fn begin_period(&mut self, first_segment: u64, tracks: Vec<Track>, discontinuity: bool) {
-        let with_init: Vec<(Track, Bytes)> = tracks
-            .into_iter()
-            .map(|track| {
-                let init = cmaf::init_segment(&track);
-                (track, init)
-            })
-            .collect();
-        self.tracks = with_init.clone();
-        let begun = self.origin.with_window(|window| window.begin_period(first_segment, with_init, discontinuity));
+        let protected = match &mut self.protection {
+            Protection::On(stage) => match stage.begin(first_segment, tracks) {
+                Ok(protected) => protected,
+                Err(error) => {
+                    tracing::error!(channel = %self.name, first_segment, error = chain(&error), "a period cannot be encrypted, so it does not begin");
+                    return;
+                }
+            },
+            Protection::Refused => return,
+            Protection::Off => Protected {
+                first_segment,
+                tracks: tracks.into_iter().map(|track| (track.clone(), cmaf::init_segment(&track))).collect(),
+                signalling: BTreeMap::new(),
+            },
+        };
+        self.open_period(protected, discontinuity);
+    }
+
+    fn open_period(&mut self, protected: Protected, discontinuity: bool) {
+        let Protected { first_segment, tracks, signalling } = protected;
+        (self.tracks, self.signalling) = (tracks.clone(), signalling);
+        let begun = self.origin.with_window(|window| {
+            window.begin_protected_period(first_segment, tracks, &self.signalling, discontinuity)
+        });
         match begun {
             Ok(()) => {
                 let renditions: Vec<&str> = self.tracks().map(|t| t.name.as_str()).collect();
@@ -272,7 +345,7 @@ impl Publisher {
         self.begin_session(longer, self.passthrough);
         let begun = self.origin.with_window(|window: &mut Window| {
             let first = segment.max(window.highest().map_or(0, |highest| highest + 1));
-            window.begin_period(first, self.tracks.clone(), true)
+            window.begin_protected_period(first, self.tracks.clone(), &self.signalling, true)
         });
         match begun {
             Ok(()) => self.record_line_up(segment),
@@ -282,6 +355,10 @@ impl Publisher {
 
     /// A tile of the storyboard, or a poster.
     pub fn picture(&self, kind: PictureKind, time: UtcTime, data: Bytes) {
+        // A picture of a protected channel would be clear.
+        if !matches!(self.protection, Protection::Off) {
+            return;
+        }
         match kind {
             PictureKind::Tile => self.origin.pictures.tile(time, data.clone()),
             PictureKind::Poster => self.origin.pictures.poster(data.clone()),
@@ -352,4 +429,10 @@ async fn write(registry: &Registry, name: &ChannelName, continuity: &Continuity)
         Ok(Err(error)) => tracing::error!(channel = %name, %error, "the channel's continuity cannot be written"),
         Err(_) => tracing::error!(channel = %name, "the store is slow; a segment's number was not noted in time"),
     }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -16,6 +16,7 @@ use millstream_window::Window;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use super::protection::Shelf;
 use super::archive::Archive;
 use super::gate::Gate;
 use super::passthrough;
@@ -46,6 +47,8 @@ pub struct Surroundings {
     pub archive: Archive,
     /// The encode worker's program.
     pub worker: PathBuf,
+    /// Content keys.
+    pub shelf: Shelf,
 }
 
 /// Senders to the tasks of enabled channels, by channel name.

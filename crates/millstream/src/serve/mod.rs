@@ -8,6 +8,7 @@
 //! - [`http`]: the HTTP front's doors and TLS.
 //! - [`imports`]: files that become assets.
 //! - [`operations`]: `/healthz`, `/readyz`, `/metrics`.
+//! - [`protection`]: content keys for players.
 
 mod access;
 mod archive;
@@ -17,6 +18,7 @@ mod folder;
 mod http;
 mod imports;
 mod operations;
+mod protection;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -38,6 +40,7 @@ use millstream_origin::origin::Origin;
 use millstream_telemetry::{Metrics, log};
 use tokio::sync::watch;
 
+use crate::channel::protection::Shelf;
 use crate::channel::runtime::{Runtime, Surroundings};
 use crate::channel::webhook::Webhook;
 use crate::clock::SystemClock;
@@ -93,6 +96,7 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
              millstream-encoder beside millstream, or set encode.worker"
         );
     }
+    let shelf = Shelf::new(config.server.data_dir.join("content-keys"));
     let surroundings = Surroundings {
         registry: Arc::clone(&registry),
         origin: Arc::clone(&origin),
@@ -100,6 +104,7 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
         metrics: metrics.clone(),
         archive: archive.clone(),
         worker: worker.clone(),
+        shelf: shelf.clone(),
     };
     let (runtime, gate) = Runtime::new(surroundings);
     let gate = gate.asking(Webhook::new(&config.ingest));
@@ -146,7 +151,8 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
         stopping.clone(),
     ));
     let router = http::with_peer(router.fallback(operations::nothing_here));
-    let media = access::guard(&config, &clock, archive::media(origin, &archive))?;
+    let media = protection::KeyServer::new(archive::media(origin, &archive), shelf);
+    let media = access::guard(&config, &clock, Arc::new(media))?;
     let site = front::Site { media, router, metrics: metrics.http(), clock: Arc::clone(&clock) };
     let limits = http::limits(&config, drain);
 

@@ -15,8 +15,9 @@ const CLEARKEY_URN: &str = "urn:uuid:e2719d58-a985-b3c9-781a-b030af78d30e";
 /// Where players get keys without a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClearKeyUrls {
-    /// Answers the W3C's ClearKey licence requests.
-    pub licence: String,
+    /// Answers the W3C's ClearKey licence requests: a whole URL, since players take it relative to their own page. None
+    /// if players are told another way.
+    pub licence: Option<String>,
     /// Before the key id and `.key`: answers with the sixteen bytes of a key.
     pub keys: String,
 }
@@ -48,10 +49,12 @@ pub fn clear_key(scheme: Scheme, key: &ContentKey, urls: Option<&ClearKeyUrls>) 
         signalling.hls_session = vec![attributes.clone()];
         signalling.hls = vec![attributes];
     }
-    let inner = format!(
-        "<dashif:Laurl xmlns:dashif=\"https://dashif.org/CPS\" licenseType=\"EME-1.0\">{}</dashif:Laurl>",
-        quick_xml::escape::escape(urls.licence.as_str())
-    );
+    let inner = urls.licence.as_ref().map_or_else(String::new, |licence| {
+        let licence = quick_xml::escape::escape(licence.as_str());
+        format!(
+            "<dashif:Laurl xmlns:dashif=\"https://dashif.org/CPS\" licenseType=\"EME-1.0\">{licence}</dashif:Laurl>"
+        )
+    });
     signalling.dash = vec![DashSystem { scheme_id_uri: CLEARKEY_URN.into(), value: "ClearKey1.0".into(), inner }];
     signalling
 }
