@@ -63,6 +63,14 @@ pub fn brightness(file: &[u8]) -> Vec<u8> {
     run("ffmpeg", &arguments, file).0
 }
 
+/// Pictures of a file as 64 by 36 grey pixels each: to see which picture is shown.
+pub fn thumbnails(file: &[u8]) -> Vec<Vec<u8>> {
+    let filter = ["-vf", "scale=64:36:flags=area,format=gray", "-f", "rawvideo", "-"];
+    let mut arguments = vec!["-nostdin", "-v", "error", "-i", "pipe:0", "-fps_mode", "passthrough"];
+    arguments.extend(filter);
+    run("ffmpeg", &arguments, file).0.chunks_exact(64 * 36).map(<[u8]>::to_vec).collect()
+}
+
 /// Loudness of the audio of a file: the mean volume in dB.
 pub fn mean_volume(file: &[u8]) -> f64 {
     let (_, text) =

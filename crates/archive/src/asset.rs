@@ -7,6 +7,8 @@ use millstream_media::time::{Timescale, UtcTime};
 use millstream_media::track::{RenditionName, Track, TrackMedia};
 use serde::{Deserialize, Serialize};
 
+use crate::index::Row;
+
 /// Version of the format of [`Asset`].
 pub const FORMAT: u32 = 1;
 /// Most line-ups of one asset; a recording that changes its tracks more often goes on in a new asset.
@@ -125,7 +127,10 @@ pub struct Asset {
     /// End of its last segment, in nanoseconds of UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<UtcTime>,
-    /// Sum of its media segments, in bytes. 0 for a clip.
+    /// Of a clip that is cut between segments: what was made for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Cut>,
+    /// Sum of its own media segments, in bytes. 0 for a clip that is cut at segments.
     #[serde(default)]
     pub bytes: u64,
     /// Finished segments that were lost: the disk had no room while the store was away.
@@ -159,6 +164,7 @@ impl Asset {
             line_ups: Vec::new(),
             start: None,
             end: None,
+            cut: None,
             bytes: 0,
             losses: Vec::new(),
             losses_not_named: 0,
@@ -183,6 +189,26 @@ impl Asset {
         }
     }
 
+    /// Of the rows of the asset that a clip was cut from, those of the clip: within its bounds, with what was made for it.
+    /// Where parameters change at what was made, the row does not continue the one before.
+    pub fn lay_cut(&self, rows: &mut Vec<Row>) {
+        let (Kind::Clip { first, last, .. }, Some(cut)) = (&self.kind, &self.cut) else { return };
+        rows.retain(|r| (*first..=*last).contains(&r.number));
+        for row in rows.iter_mut() {
+            if let Some(made) = cut.rows.iter().find(|made| made.number == row.number) {
+                *row = made.clone();
+            }
+        }
+        let mut before: Option<&LineUp> = None;
+        for row in rows {
+            let of_row = self.line_up(row.number);
+            if let Some((a, b)) = before.zip(of_row) {
+                row.discontinuity |= (a.is_own() || b.is_own()) && a.init_version() != b.init_version();
+            }
+            before = of_row;
+        }
+    }
+
     /// The line-up of a row.
     pub fn line_up(&self, number: u64) -> Option<&LineUp> {
         let after = self.line_ups.partition_point(|l| l.first <= number);
@@ -200,6 +226,17 @@ impl Asset {
             self.losses_not_named += 1;
         }
     }
+}
+
+/// What was made for a clip that begins and ends between segments. It lies in the clip's own folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// As it was asked for, in nanoseconds of UTC.
+    pub start: UtcTime,
+    /// As it was asked for, in nanoseconds of UTC.
+    pub end: UtcTime,
+    /// The rows that stand for those of the same numbers: at most two.
+    pub rows: Vec<Row>,
 }
 
 /// A range of segments that were finished and could not be kept.
@@ -226,6 +263,26 @@ pub struct LineUp {
 }
 
 impl LineUp {
+    /// What the version begins with where a clip's own segments are of the recording's init segments.
+    pub const OWN: char = 'x';
+    /// What the version begins with where a clip's own segments have init segments of their own.
+    pub const OWN_INIT: char = 'y';
+
+    /// Whether its segments lie in the clip's own folder, not in that of the asset it was cut from.
+    pub fn is_own(&self) -> bool {
+        self.init.starts_with([Self::OWN, Self::OWN_INIT])
+    }
+
+    /// Whether its init segments lie in the clip's own folder, too.
+    pub fn has_own_init(&self) -> bool {
+        self.init.starts_with(Self::OWN_INIT)
+    }
+
+    /// The version in the names of its init segments.
+    pub fn init_version(&self) -> &str {
+        self.init.strip_prefix(Self::OWN).unwrap_or(&self.init)
+    }
+
     /// Whether rows of `other` can follow rows of this one as if they were one.
     pub fn is_as(&self, other: &LineUp) -> bool {
         self.init == other.init && self.tracks == other.tracks

@@ -2,7 +2,7 @@
 //!
 //! A clip is made in this order: the reference in the recording's folder, a look whether the recording is being deleted,
 //! the playlists, the clip's document. A deletion marks the recording first and looks for references then: one of the
-//! two sees the other.
+//! two sees the other. The ends of one that is cut between segments are made behind that look.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,11 +10,12 @@ use std::sync::Arc;
 use millstream_media::time::UtcTime;
 use serde::{Deserialize, Serialize};
 
-use crate::asset::{Asset, AssetId, FORMAT, Kind, State};
+use crate::asset::{Asset, AssetId, Cut, FORMAT, Kind, State};
 use crate::documents;
 use crate::hls::{View, span};
 use crate::index::{Row, line_up};
 use crate::layout;
+use crate::precise::{self, CutError, RecodeError, Recoder};
 use crate::recorder;
 use crate::recording;
 use crate::retention;
@@ -43,9 +44,25 @@ pub enum ClipError {
     /// A clip of this name shows something else.
     #[error("the asset {0} is there already and shows something else; choose another name")]
     Exists(AssetId),
+    /// Its ends cannot be made here.
+    #[error("a precise clip cannot be made: {0}; leave `precise` out, and it is cut at segments")]
+    Unable(String),
+    /// Its ends could not be made.
+    #[error("the clip's ends could not be encoded: {0}")]
+    Failed(String),
     /// The store failed.
     #[error("the clip could not be written")]
     Store(#[from] StoreError),
+}
+
+impl From<CutError> for ClipError {
+    fn from(error: CutError) -> Self {
+        match error {
+            CutError::Recode(RecodeError::Unable(why)) => ClipError::Unable(why),
+            CutError::Recode(RecodeError::Failed(why)) => ClipError::Failed(why),
+            CutError::Store(error) => ClipError::Store(error),
+        }
+    }
 }
 
 fn span_text(span: &Option<(UtcTime, UtcTime)>) -> String {
@@ -62,7 +79,7 @@ pub struct Reference {
 }
 
 /// What is wanted.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request {
     /// The clip's name. The same request under the same name again gives the same clip.
     pub id: AssetId,
@@ -74,25 +91,34 @@ pub struct Request {
     pub end: UtcTime,
     /// For people.
     pub title: String,
+    /// It is cut at frames, by this; without, at segments.
+    pub precise: Option<Recoder>,
     /// What the recording knows that the stored index does not say yet, if it runs in this process.
     pub newer: Option<Tail>,
 }
 
-/// Makes a clip, cut at segments. It plays when this returns.
+/// Makes a clip. It plays when this returns.
 ///
 /// # Errors
 /// See [`ClipError`].
 pub async fn create(shift: &TimeShift, store: &Store, request: Request) -> Result<Asset, ClipError> {
-    let (source, newer) = match request.newer {
+    let Request { id, of: wanted, mut start, mut end, title, precise, newer } = request;
+    let (mut source, newer) = match newer {
         Some(tail) => (Arc::new(tail.asset), tail.rows),
-        None => (shift.asset(&request.of).await?, VecDeque::new()),
+        None => (shift.asset(&wanted).await?, VecDeque::new()),
     };
     // A clip of a clip refers to what the first one was cut from, within its bounds.
-    let (of, least, most) = match &source.kind {
+    let (of, mut least, mut most) = match &source.kind {
         Kind::Clip { of, first, last } => (of.clone(), *first, *last),
-        _ => (request.of.clone(), 0, u64::MAX),
+        _ => (wanted.clone(), 0, u64::MAX),
     };
-    let mut rows = match shift.rows(&request.of, request.start, request.end).await {
+    if source.cut.is_some() {
+        start = source.start.map_or(start, |first| start.max(first));
+        end = source.end.map_or(end, |last| end.min(last));
+        source = shift.asset(&of).await?;
+        (least, most) = (0, u64::MAX);
+    }
+    let mut rows = match shift.rows(&source.id, start, end).await {
         // A recording that has just begun has no document yet.
         Err(StoreError::NotFound { .. }) if !newer.is_empty() => Vec::new(),
         rows => rows?,
@@ -100,34 +126,27 @@ pub async fn create(shift: &TimeShift, store: &Store, request: Request) -> Resul
     let newest = rows.last().map_or(0, |r| r.number);
     let lies = |row: &Row| {
         let of_row = line_up(row.number, &source.line_ups).and_then(|l| Some((row.start(l)?, row.end(l)?)));
-        of_row.is_some_and(|(s, e)| e > request.start && s < request.end)
+        of_row.is_some_and(|(s, e)| e > start && s < end)
     };
     rows.extend(newer.into_iter().filter(|r| r.number > newest && lies(r)));
     rows.retain(|r| (least..=most).contains(&r.number));
+    let nothing = || ClipError::Nothing { of: of.clone(), start, end, has: source.start.zip(source.end) };
     let (Some(first), Some(last)) = (rows.first().map(|r| r.number), rows.last().map(|r| r.number)) else {
-        let has = source.start.zip(source.end);
-        return Err(ClipError::Nothing { of, start: request.start, end: request.end, has });
+        return Err(nothing());
     };
-    let view = View {
-        target_duration: source.target_duration,
-        state: State::Ended,
-        line_ups: &source.line_ups,
-        rows: &rows,
-        of: Some(&of),
-    };
-    let lines = span(&view);
-    let clip = Asset {
+    let mut clip = Asset {
         format: FORMAT,
-        id: request.id.clone(),
+        id,
         kind: Kind::Clip { of: of.clone(), first, last },
         state: State::Ended,
         channel: source.channel.clone(),
-        title: request.title,
+        title,
         created: store.clock().utc(),
         target_duration: source.target_duration,
         line_ups: source.line_ups.clone(),
-        start: lines.map(|l| l.0),
-        end: lines.map(|l| l.1),
+        start: None,
+        end: None,
+        cut: precise.is_some().then(|| Cut { start, end, rows: Vec::new() }),
         bytes: 0,
         losses: Vec::new(),
         losses_not_named: 0,
@@ -135,7 +154,7 @@ pub async fn create(shift: &TimeShift, store: &Store, request: Request) -> Resul
     };
     // Before anything of it is overwritten.
     match documents::asset(store, &clip.id).await {
-        Ok((stored, _)) if stored.kind == clip.kind => return Ok(stored),
+        Ok((stored, _)) if shows_as(&stored, &clip) => return Ok(stored),
         Ok(_) => return Err(ClipError::Exists(clip.id)),
         Err(StoreError::NotFound { .. }) => {}
         Err(e) => return Err(e.into()),
@@ -147,15 +166,64 @@ pub async fn create(shift: &TimeShift, store: &Store, request: Request) -> Resul
         store.delete(&reference).await?;
         return Err(ClipError::Deleting(of));
     }
-    recording::put_files(store, &clip.id, &recorder::files(&view)).await?;
+    if let Some(recoder) = &precise {
+        let place = precise::Place { store, of: &of, clip: &clip.id };
+        match precise::make(&place, recoder, &source.line_ups, &rows, (start, end)).await {
+            Ok(Some(made)) => {
+                clip.kind = Kind::Clip { of: of.clone(), first: made.numbers.0, last: made.numbers.1 };
+                clip.bytes = made.rows.iter().map(Row::bytes).sum();
+                clip.line_ups = made.line_ups;
+                clip.cut = Some(Cut { start, end, rows: made.rows });
+                clip.lay_cut(&mut rows);
+            }
+            made => {
+                discard(store, &of, &clip.id).await?;
+                return Err(made.err().map_or_else(nothing, Into::into));
+            }
+        }
+    }
+    let view = View {
+        target_duration: clip.target_duration,
+        state: State::Ended,
+        line_ups: &clip.line_ups,
+        rows: &rows,
+        of: Some(&of),
+    };
+    let lines = span(&view);
+    let files = recorder::files(&view);
+    (clip.start, clip.end) = (lines.map(|l| l.0), lines.map(|l| l.1));
+    recording::put_files(store, &clip.id, &files).await?;
     match documents::create_asset(store, &clip).await {
         Ok(_) => Ok(clip),
         Err(StoreError::Exists { .. }) => {
             let (stored, _) = documents::asset(store, &clip.id).await?;
-            if stored.kind == clip.kind { Ok(stored) } else { Err(ClipError::Exists(clip.id)) }
+            if shows_as(&stored, &clip) { Ok(stored) } else { Err(ClipError::Exists(clip.id)) }
         }
         Err(e) => Err(e.into()),
     }
+}
+
+/// Whether two clips are the same one, asked for again.
+fn shows_as(stored: &Asset, clip: &Asset) -> bool {
+    match (&stored.cut, &clip.cut) {
+        (None, None) => stored.kind == clip.kind,
+        (Some(a), Some(b)) => {
+            let of = |asset: &Asset| match &asset.kind {
+                Kind::Clip { of, .. } => Some(of.clone()),
+                _ => None,
+            };
+            (a.start, a.end) == (b.start, b.end) && of(stored) == of(clip)
+        }
+        _ => false,
+    }
+}
+
+/// What was put of a clip that is not made after all: its files, and then the reference.
+async fn discard(store: &Store, of: &AssetId, clip: &AssetId) -> Result<(), StoreError> {
+    for object in store.list(&layout::folder(clip)).await? {
+        store.delete(&object.path).await?;
+    }
+    store.delete(&layout::reference(of, clip)).await
 }
 
 /// Deletes a clip: what names it first, the reference last, so that the recording's segments outlive it.

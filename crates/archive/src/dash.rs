@@ -108,13 +108,8 @@ const BLOCK: u64 = 32;
 /// The manifest under a live channel's name; `None` while it has no row. Period starts, ids and offsets follow from the
 /// runs of rows, not from what of them is shown, so the caller gives rows from the start of a recording on.
 pub(crate) fn shifted(line_ups: &[LineUp], rows: &[Row], how: &Shifted<'_>) -> Option<String> {
-    let view = View {
-        target_duration: how.target_duration,
-        state: crate::asset::State::Recording,
-        line_ups,
-        rows,
-        of: None,
-    };
+    let view =
+        View { target_duration: how.target_duration, state: crate::asset::State::Recording, line_ups, rows, of: None };
     let mut runs = runs(&view);
     runs.retain(|run| run.end > how.from);
     let moving = how.growing && how.depth.is_some();
@@ -340,18 +335,23 @@ fn adaptation_set(out: &mut String, names: &Names, run: &Run<'_>, set: &Set<'_>,
         descriptor(out, "SupplementalProperty", "urn:mpeg:dash:adaptation-set-switching:2016", &siblings.join(","));
     }
     descriptor(out, "Role", "urn:mpeg:dash:role:2011", "main");
-    let base = &names.base;
+    let base = |own: bool| if own { "" } else { names.base.as_str() };
+    let (base, init_base) = (base(run.line_up.is_own()), base(run.line_up.has_own_init()));
     let _ = writeln!(
         out,
         "      <SegmentTemplate timescale=\"{}\" presentationTimeOffset=\"{}\" \
-         initialization=\"{base}$RepresentationID$/{}\" media=\"{base}$RepresentationID$/$Number$.m4s\" \
+         initialization=\"{init_base}$RepresentationID$/{}\" media=\"{base}$RepresentationID$/$Number$.m4s\" \
          startNumber=\"{}\">\n        <SegmentTimeline>",
         reference.timescale.get(),
         run.start.to_ticks(reference.timescale),
-        (names.init)(&run.line_up.init),
+        (names.init)(run.line_up.init_version()),
         run.shown_rows().next().map_or(0, |r| r.number),
     );
-    timeline(out, names.block, run.shown_rows().filter_map(|r| Some((r.number, r.cells.get(place).copied().flatten()?))));
+    timeline(
+        out,
+        names.block,
+        run.shown_rows().filter_map(|r| Some((r.number, r.cells.get(place).copied().flatten()?))),
+    );
     out.push_str("        </SegmentTimeline>\n      </SegmentTemplate>\n");
     for (_, track) in &set.tracks {
         representation(out, track);

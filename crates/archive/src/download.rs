@@ -124,6 +124,7 @@ struct Piece {
     number: u64,
     bytes: u32,
     init: String,
+    init_of: AssetId,
     /// Nanoseconds of holes before it.
     shift: u64,
     /// Where it begins in the media data.
@@ -205,7 +206,7 @@ impl Downloads {
             if known.iter().any(|(version, name, ..)| *version == piece.init && *name == piece.rendition) {
                 continue;
             }
-            let path = layout::init(&piece.of, &piece.rendition, &piece.init);
+            let path = layout::init(&piece.init_of, &piece.rendition, &piece.init);
             let (bytes, _) = self.inner.store.get(&path).await.map_err(|e| failed(id, &e))?;
             let init = read::init(&bytes).map_err(|_| Refused::Failed)?;
             let scale = scales.get_mut(piece.track).ok_or(Refused::Failed)?;
@@ -424,8 +425,10 @@ fn pieces(asset: &Asset, tracks: &[TrackInfo], rows: &[Row]) -> Vec<Piece> {
             let Some((place, source)) = line_up.source(info) else { continue };
             let Some(cell) = row.cells.get(place).copied().flatten() else { continue };
             let rendition = source.name.clone();
-            let (number, bytes, init) = (row.number, cell.bytes, line_up.init.clone());
-            pieces.push(Piece { track, rendition, of: of.clone(), number, bytes, init, shift, at });
+            let (number, bytes, init) = (row.number, cell.bytes, line_up.init_version().to_owned());
+            let lies = |own: bool| if own { asset.id.clone() } else { of.clone() };
+            let (of, init_of) = (lies(line_up.is_own()), lies(line_up.has_own_init()));
+            pieces.push(Piece { track, rendition, of, number, bytes, init, init_of, shift, at });
             at += u64::from(bytes);
         }
     }

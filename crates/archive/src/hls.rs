@@ -117,8 +117,9 @@ fn segment<'a>(
     // A gap lasts as long as the first track that is there.
     let Some((timed, timed_track)) = cell.or_else(|| row.first(line_up)) else { return };
     let name = source.map_or(&track.name, |(_, t)| &t.name);
-    let folder = Folder { of: view.of, name: (view.of.is_some() || *name != track.name).then_some(name) };
-    let map = (name, line_up.init.as_str());
+    let of = view.of.filter(|_| !line_up.is_own());
+    let folder = Folder { of, name: (of.is_some() || *name != track.name).then_some(name) };
+    let map = (name, line_up.init_version());
     let keys = source.and_then(|(_, t)| t.protection.as_ref()).map_or(&[][..], |protection| &protection.hls);
     if source.is_some() && written.keys != keys {
         for key in keys {
@@ -130,7 +131,9 @@ fn segment<'a>(
         written.keys = keys;
     }
     if written.map != Some(map) && source.is_some() {
-        let _ = writeln!(out, "#EXT-X-MAP:URI=\"{folder}{}\"", layout::init_name(&line_up.init));
+        let of = view.of.filter(|_| !line_up.has_own_init());
+        let folder = Folder { of, name: (of.is_some() || *name != track.name).then_some(name) };
+        let _ = writeln!(out, "#EXT-X-MAP:URI=\"{folder}{}\"", layout::init_name(line_up.init_version()));
         written.map = Some(map);
     }
     let start = timed.time(timed_track.timescale);

@@ -98,9 +98,12 @@ pub fn reference(asset: &AssetId, clip: &AssetId) -> Path {
     folder(asset).join(REFERENCES).join(format!("{clip}.json"))
 }
 
+/// The folder of catalogs.
+pub const CATALOGS: &str = "recordings";
+
 /// `recordings/CHANNEL.json`: which assets a channel has recorded, the newest last.
 pub fn channel(channel: &str) -> Path {
-    Path::from_iter(["recordings".to_owned(), format!("{channel}.json")])
+    Path::from_iter([CATALOGS.to_owned(), format!("{channel}.json")])
 }
 
 /// Content type by a file's name.

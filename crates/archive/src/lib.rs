@@ -16,8 +16,10 @@
 //! - [`statistics`]: what the store and the recordings count.
 //! - [`documents`]: `asset.json` and index pages, read and written.
 //! - [`catalog`]: the assets of a channel, and which one a session records into.
+//! - [`ended`]: the newest recordings of channels that are gone.
 //! - [`spool`]: finished segments on the local disk while the store is away.
 //! - [`recording`]: the task that records one asset.
+//! - [`precise`]: the ends of a clip that is cut between segments.
 //! - [`pictures`]: the task that puts an asset's poster and storyboard.
 //! - [`running`]: the recordings of this process, and what they know before the store does.
 //! - [`library`]: the assets as users see them: listed, shown, clipped, renamed, deleted.
@@ -34,11 +36,13 @@ pub mod dash;
 pub mod delivery;
 pub mod documents;
 pub mod download;
+pub mod ended;
 pub mod hls;
 pub mod index;
 pub mod layout;
 pub mod library;
 pub mod pictures;
+pub mod precise;
 pub mod recorder;
 pub mod recording;
 pub mod retention;

@@ -13,6 +13,7 @@ use millstream_media::time::{MonoTime, UtcTime};
 use crate::asset::{Asset, AssetId, Kind, State};
 use crate::clip::{self, ClipError};
 use crate::documents;
+use crate::precise::Recoder;
 use crate::retention::{self, Policy};
 use crate::running::Running;
 use crate::store::{Store, StoreError};
@@ -99,6 +100,8 @@ pub struct Deleted {
 #[derive(Clone)]
 pub struct Library {
     inner: Arc<Inner>,
+    /// What cuts clips between segments, if this node can.
+    recoder: Option<Recoder>,
 }
 
 struct Inner {
@@ -116,7 +119,13 @@ impl Library {
     pub fn new(store: Store, running: Running, policy: Policy) -> Self {
         let shift = TimeShift::new(store.clone(), crate::time_shift::Config::default());
         let (known, making) = (Mutex::default(), Mutex::default());
-        Library { inner: Arc::new(Inner { store, shift, running, policy, known, making }) }
+        Library { inner: Arc::new(Inner { store, shift, running, policy, known, making }), recoder: None }
+    }
+
+    /// The same with clips that are cut between segments.
+    #[must_use]
+    pub fn with_recoder(self, recoder: Recoder) -> Self {
+        Library { recoder: Some(recoder), ..self }
     }
 
     /// How long assets are kept.

@@ -158,6 +158,7 @@ impl TimeShift {
             rows.extend(part.iter().flat_map(|p| p.rows().iter().cloned()));
             next = following;
         }
+        asset.lay_cut(&mut rows);
         Ok(rows)
     }
 

@@ -8,6 +8,7 @@
 //! Shells:
 //! - [`spool`]: uploaded files and documents on the local disk.
 //! - [`imports`]: the imports of this node: created, appended to, cancelled, run one after the other.
+//! - [`recode`]: pictures at the ends of clips, encoded again.
 //! - [`transcode`]: from a file to an asset.
 //!
 //! Bounds: an import holds a segment of each rendition, what the archive's recording may hold, and 64 MiB of samples that
@@ -16,6 +17,7 @@
 pub mod abreast;
 pub mod imports;
 pub mod job;
+pub mod recode;
 pub mod spool;
 pub mod transcode;
 

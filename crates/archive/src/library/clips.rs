@@ -35,6 +35,8 @@ pub struct NewClip {
     pub end: UtcTime,
     /// For people.
     pub title: String,
+    /// Cut at the nearest frames rather than at segments.
+    pub precise: bool,
     /// Its name; the same request under the same name again gives the same clip. Made up if it is not given.
     pub id: Option<AssetId>,
 }
@@ -58,7 +60,7 @@ impl Inner {
 }
 
 impl Library {
-    /// Makes a clip, cut at segments. It plays when this returns. What was not recorded yet is not in it.
+    /// Makes a clip. It plays when this returns. What was not recorded yet is not in it.
     ///
     /// # Errors
     /// See [`LibraryError`].
@@ -70,6 +72,11 @@ impl Library {
         if source.state == State::Deleting {
             return Err(LibraryError::Deleting(source.id));
         }
+        let precise = match &self.recoder {
+            _ if !wanted.precise => None,
+            None => return Err(clip::ClipError::Unable("this server has no encode worker".to_owned()).into()),
+            recoder => recoder.clone(),
+        };
         let mut attempts = 1..NAMES;
         loop {
             let id = match &wanted.id {
@@ -86,6 +93,7 @@ impl Library {
                 start: wanted.start,
                 end: wanted.end,
                 title: wanted.title.clone(),
+                precise: precise.clone(),
                 newer: self.inner.running.get(&source.id),
             };
             let made = clip::create(&self.inner.shift, self.store(), request).await;

@@ -103,8 +103,9 @@ pub(super) async fn delete(State(state): State<Arc<ApiState>>, Named(id): Named)
     Ok(fresh_json(StatusCode::OK, AssetDeleted::of(&deleted)))
 }
 
-/// Makes a clip: an asset that shows a part of another one without a copy, cut at segments. It plays when this is
-/// answered. `start` and `end` in the answer are those of the clip's segments; what was not recorded yet is not in it.
+/// Makes a clip: an asset that shows a part of another one without a copy, cut at segments; with `precise` at the nearest
+/// frames, for which the ends are encoded again, within a minute. It plays when this is answered. `start` and `end` in the
+/// answer are the clip's own; what was not recorded yet is not in it.
 #[utoipa::path(
     post, path = "/api/v1/clips", tag = "assets", request_body = NewClipBody,
     responses(
@@ -119,7 +120,10 @@ pub(super) async fn delete(State(state): State<Arc<ApiState>>, Named(id): Named)
 pub(super) async fn clip(State(state): State<Arc<ApiState>>, JsonBody(body): JsonBody) -> Result<Response, Problem> {
     let wanted = body::clip(&body, state.clock.utc())?;
     let began = state.clock.mono();
-    let clip = state.library.clip(wanted).await?;
+    // It is finished, or undone, also if the client goes.
+    let library = state.library.clone();
+    let making = tokio::spawn(async move { library.clip(wanted).await });
+    let clip = making.await.map_err(|e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))??;
     let took_ms = u64::try_from(state.clock.mono().since(began).as_millis()).unwrap_or(u64::MAX);
     tracing::info!(asset = %clip.id, took_ms, "clip made");
     let mut response = fresh_json(StatusCode::CREATED, AssetView::of(&clip, &[]));
@@ -148,6 +152,7 @@ impl From<LibraryError> for Problem {
             LibraryError::NotFound(_) | LibraryError::NotRecorded { .. } => StatusCode::NOT_FOUND,
             LibraryError::Deleting(_) => StatusCode::GONE,
             LibraryError::Busy(_) | LibraryError::Clip(ClipError::Exists(_)) => StatusCode::CONFLICT,
+            LibraryError::Clip(ClipError::Failed(_)) => StatusCode::SERVICE_UNAVAILABLE,
             LibraryError::Clip(_) => StatusCode::UNPROCESSABLE_ENTITY,
             LibraryError::Store(StoreError::Corrupt { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
             LibraryError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,

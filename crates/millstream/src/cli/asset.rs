@@ -1,9 +1,11 @@
 //! `millstream asset …`: recordings and clips on the command line.
 //!
+//! - [`download`]: an asset as one file.
 //! - [`import`]: files that become assets.
 //! - [`moment`]: a time as it is written on the command line.
 //! - [`report`]: assets as text for people.
 
+mod download;
 mod import;
 mod moment;
 mod report;
@@ -77,11 +79,11 @@ pub enum Action {
     /// Make a clip of a channel's recording, also of one in progress, without a copy
     #[command(after_help = "Examples:
   millstream asset clip news --start -90s --end now --title \"The goal\"
-  millstream asset clip news --start 2026-11-22T20:15:00Z --end 2026-11-22T20:16:30Z
+  millstream asset clip news --start 2026-11-22T20:15:00Z --end 2026-11-22T20:16:30Z --precise
   millstream asset clip --asset news-20261122-222500 --start 2026-11-22T23:15:00+01:00 --end 2026-11-22T23:16:00+01:00 --id goal
 
-It is cut at segments: from the one that holds the start to the one that holds the end. Times before now: -90s, -5m, -2h,
--1d, or now.")]
+It is cut at segments: from the one that holds the start to the one that holds the end; with --precise at frames. Times
+before now: -90s, -5m, -2h, -1d, or now.")]
     Clip {
         /// The channel
         #[arg(required_unless_present = "asset", conflicts_with = "asset")]
@@ -95,6 +97,9 @@ It is cut at segments: from the one that holds the start to the one that holds t
         /// Where it ends: a time, -60s, or now
         #[arg(long, value_name = "TIME", allow_hyphen_values = true, default_value = "now")]
         end: Moment,
+        /// Cut at the nearest frames rather than at segments; the ends are encoded again, which takes seconds
+        #[arg(long)]
+        precise: bool,
         /// What viewers read
         #[arg(long)]
         title: Option<String>,
@@ -102,6 +107,8 @@ It is cut at segments: from the one that holds the start to the one that holds t
         #[arg(long)]
         id: Option<String>,
     },
+    /// Write an asset to one MP4 file; the same command goes on with what was interrupted
+    Download(download::DownloadArgs),
     /// Give an asset another title
     #[command(after_help = "Examples:
   millstream asset rename news-20261122-222500 \"Late news\"")]
@@ -138,6 +145,7 @@ pub fn run_asset(args: &AssetArgs) -> Result<()> {
 fn run(client: &Client, action: &Action, now: UtcTime, json: bool, out: &mut dyn Write) -> Result<()> {
     let (answer, text) = match action {
         Action::Import(args) => return import::run(client, args, json, out),
+        Action::Download(args) => return download::run(client, args, json, out),
         Action::List { channel, kind, state, limit } => {
             let filters = [("channel", channel), ("kind", kind), ("state", state)];
             let answer = list(client, &filters, *limit)?;
@@ -149,7 +157,7 @@ fn run(client: &Client, action: &Action, now: UtcTime, json: bool, out: &mut dyn
             let text = fields(&answer);
             (answer, text)
         }
-        Action::Clip { channel, asset, start, end, title, id } => {
+        Action::Clip { channel, asset, start, end, precise, title, id } => {
             let (start, end) = (start.at(now), end.at(now));
             let mut body = Map::new();
             for (key, value) in [("channel", channel), ("asset", asset), ("title", title), ("id", id)] {
@@ -159,7 +167,10 @@ fn run(client: &Client, action: &Action, now: UtcTime, json: bool, out: &mut dyn
             }
             body.insert("start".to_owned(), start.to_iso8601().into());
             body.insert("end".to_owned(), end.to_iso8601().into());
-            let answer = client.call("POST", "/clips", Some(&Value::Object(body)))?;
+            if *precise {
+                body.insert("precise".to_owned(), true.into());
+            }
+            let answer = client.call_long("POST", "/clips", Some(&Value::Object(body)))?;
             let text = report::clip(&answer, client.base(), start, end);
             (answer, text)
         }

@@ -12,6 +12,10 @@ use crate::config::{self, Flags};
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
 /// Longest wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
+/// The same for work that takes its time: clips whose ends are encoded.
+const LONG_TIMEOUT: Duration = Duration::from_secs(90);
+/// Longest transfer of a piece of media.
+const MEDIA_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Talks to one server.
 pub struct Client {
@@ -58,16 +62,68 @@ impl Client {
     /// # Errors
     /// If no server answers, or it answers with an error: then its detail.
     pub fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
+        self.call_within(TIMEOUT, method, path, body)
+    }
+
+    /// The same for what takes its time.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn call_long(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
+        self.call_within(LONG_TIMEOUT, method, path, body)
+    }
+
+    fn call_within(&self, limit: Duration, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         let uri = format!("{}/api/v1{path}", self.base);
         let request = ureq::http::Request::builder().method(method).uri(&uri);
         let answer = match body {
             Some(body) => {
                 let request = request.header("content-type", "application/json").body(body.to_string());
-                self.agent.run(request.with_context(|| format!("{uri} is no address"))?)
+                let request = request.with_context(|| format!("{uri} is no address"))?;
+                self.agent.run(self.agent.configure_request(request).timeout_global(Some(limit)).build())
             }
             None => self.agent.run(request.body(()).with_context(|| format!("{uri} is no address"))?),
         };
         self.read(answer).map(|(value, _)| value)
+    }
+
+    /// Asks for the media at `path`: all of it, or a range of what has this tag. Nothing but 200 and 206 is an answer.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn media(
+        &self,
+        method: &str,
+        path: &str,
+        part: Option<(std::ops::Range<u64>, &str)>,
+    ) -> Result<ureq::http::Response<ureq::Body>> {
+        let uri = format!("{}{path}", self.base);
+        let mut request = ureq::http::Request::builder().method(method).uri(&uri);
+        if let Some((range, tag)) = part {
+            let range = format!("bytes={}-{}", range.start, range.end.saturating_sub(1));
+            request = request.header("range", range).header("if-range", tag);
+        }
+        let request = request.body(()).with_context(|| format!("{uri} is no address"))?;
+        let request = self.agent.configure_request(request).timeout_global(Some(MEDIA_TIMEOUT)).build();
+        let mut answer = self.agent.run(request).map_err(|error| self.unreachable(&error))?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let status = answer.status();
+        let text = answer.body_mut().read_to_string().unwrap_or_default();
+        let text = text.trim();
+        // An answer to HEAD has no text.
+        match (text, status.as_u16()) {
+            ("", 404) => bail!(
+                "there is no such asset, or no such rendition of it; `millstream asset list` shows those there are"
+            ),
+            ("", 409) => bail!(
+                "there is no file of this asset yet: the recording goes on; make a clip of it, or wait for its end"
+            ),
+            ("", 410) => bail!("the asset was deleted"),
+            ("", _) => bail!("{} answers {status}; try again", self.base),
+            (text, _) => bail!("{text}"),
+        }
     }
 
     /// Sends a piece of a file to `path` below `/api/v1`, to stand at `offset` there. Returns the offset after it.
@@ -87,19 +143,21 @@ impl Client {
         at.ok_or_else(|| anyhow!("{} did not say how much it took", self.base))
     }
 
+    fn unreachable(&self, error: &ureq::Error) -> anyhow::Error {
+        anyhow!(
+            "no millstream server answers at {} ({}); start one with `millstream serve`, or name it with --server or \
+             MILLSTREAM_URL",
+            self.base,
+            error.to_string().trim_start_matches("io: ")
+        )
+    }
+
     /// An answer's value and headers.
     fn read(
         &self,
         answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<(Value, ureq::http::HeaderMap)> {
-        let mut answer = answer.map_err(|error| {
-            anyhow!(
-                "no millstream server answers at {} ({}); start one with `millstream serve`, or name it with --server or \
-                 MILLSTREAM_URL",
-                self.base,
-                error.to_string().trim_start_matches("io: ")
-            )
-        })?;
+        let mut answer = answer.map_err(|error| self.unreachable(&error))?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         let text = answer.body_mut().read_to_string().with_context(|| format!("{} broke off its answer", self.base))?;
         let value: Option<Value> = if text.is_empty() { Some(Value::Null) } else { serde_json::from_str(&text).ok() };

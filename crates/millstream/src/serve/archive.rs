@@ -6,13 +6,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use http::Request;
+use http::{HeaderValue, Method, Request, StatusCode, header};
 use millstream_archive::delivery::VodDelivery;
+use millstream_archive::ended::EndedChannels;
 use millstream_archive::retention::Policy;
+use millstream_archive::rewind::reel::Tail;
+use millstream_archive::rewind::{self, List, Rewind};
 use millstream_archive::store::{Environment, Store};
+use millstream_control::channel::ChannelName;
 use millstream_delivery::answer::{Answer, Delivery};
+use millstream_delivery::body::Body;
+use millstream_delivery::respond::{self, CacheLife};
+use millstream_delivery::shift::Shift;
 use millstream_media::time::Clock;
+use millstream_media::track::RenditionName;
+use millstream_origin::channel::{ChannelOrigin, Manifest, TIME_URL};
 use millstream_origin::origin::Origin;
+use millstream_origin::past::{self, Gone, Later, Past};
+use millstream_package::hls::Form;
+use millstream_telemetry::RequestKind;
 use tokio::sync::watch;
 
 use crate::channel::archive::{Archive, SWEEP_EVERY};
@@ -20,6 +32,8 @@ use crate::config::{self, Config};
 
 /// Folder in the data folder where finished segments wait for a store in the cloud.
 const SPOOL: &str = "spool";
+/// How long others may keep the answer that a channel is gone: it may come back.
+const GONE_SECONDS: u32 = 10;
 
 /// Opens the store of recordings.
 ///
@@ -83,13 +97,40 @@ pub async fn keep(archive: Archive, policy: Policy, mut stopping: watch::Receive
 }
 
 /// What answers under `/live/` and `/vod/`.
-pub fn media(origin: Arc<Origin>, archive: &Archive) -> Arc<dyn Delivery> {
-    Arc::new(Both { live: origin, vod: VodDelivery::new(archive.store().clone()) })
+pub fn media(origin: &Origin, archive: &Archive) -> Arc<dyn Delivery> {
+    let vod = VodDelivery::new(archive.store().clone());
+    let ended = EndedChannels::new(archive.store().clone());
+    let rewind = Rewind::new(archive.store().clone(), archive.running().clone(), vod.clone());
+    Arc::new(Both { live: origin.clone().with_past(Arc::new(Rewound(rewind))), vod, ended })
 }
 
 struct Both {
-    live: Arc<Origin>,
+    live: Origin,
     vod: VodDelivery,
+    ended: EndedChannels,
+}
+
+impl Both {
+    /// The answer for a channel that is not there, or not any more.
+    fn gone(&self, request: &Request<()>) -> Option<Answer> {
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        let (name, _) = request.uri().path().strip_prefix("/live/").filter(|_| is_read)?.split_once('/')?;
+        let name = ChannelName::new(name).ok()?;
+        if self.live.channel(name.as_str()).is_some() {
+            return None;
+        }
+        let ended = self.ended.clone();
+        Some(Answer::later(RequestKind::Other, async move {
+            let Some(asset) = ended.newest(name.as_str()).await else { return respond::not_found("no such channel\n") };
+            let mut response = respond::plain(StatusCode::GONE, "", CacheLife::Seconds(GONE_SECONDS));
+            let text = format!("the channel is gone; its newest recording is /vod/{asset}/index.m3u8\n");
+            *response.body_mut() = Body::full(text);
+            if let Ok(link) = HeaderValue::from_str(&format!("</vod/{asset}/index.m3u8>; rel=\"alternate\"")) {
+                response.headers_mut().insert(header::LINK, link);
+            }
+            response
+        }))
+    }
 }
 
 impl Delivery for Both {
@@ -97,7 +138,67 @@ impl Delivery for Both {
         if request.uri().path().starts_with("/vod/") {
             self.vod.answer(request, peer)
         } else {
-            self.live.answer(request, peer)
+            self.gone(request).unwrap_or_else(|| self.live.answer(request, peer))
         }
+    }
+}
+
+/// What has left the windows, from the archive.
+struct Rewound(Rewind);
+
+impl Past for Rewound {
+    fn segment(
+        &self,
+        name: &str,
+        channel: &Arc<ChannelOrigin>,
+        rendition: RenditionName,
+        number: u64,
+    ) -> Later<past::File> {
+        let (rewind, of) = (self.0.clone(), look(name, channel, false));
+        Box::pin(async move { rewind.segment(&of, &rendition, number).await.map(file).map_err(gone) })
+    }
+
+    fn init(
+        &self,
+        name: &str,
+        channel: &Arc<ChannelOrigin>,
+        rendition: RenditionName,
+        version: &str,
+    ) -> Later<past::File> {
+        let (rewind, of, version) = (self.0.clone(), look(name, channel, false), version.to_owned());
+        Box::pin(async move { rewind.init(&of, &rendition, &version).await.map(file).map_err(gone) })
+    }
+
+    fn manifest(&self, name: &str, channel: &Arc<ChannelOrigin>, manifest: Manifest, shift: Shift) -> Later<String> {
+        let (rewind, of) = (self.0.clone(), look(name, channel, true));
+        let list = match manifest {
+            Manifest::Multivariant => List::Multivariant,
+            Manifest::Media(rendition, form) => List::Media(rendition, form == Form::Delta),
+            Manifest::IFrames(rendition, form) => List::IFrames(rendition, form == Form::Delta),
+            Manifest::Mpd => List::Mpd,
+        };
+        Box::pin(async move { rewind.list(&of, &list, &shift, TIME_URL).await.map_err(gone) })
+    }
+}
+
+fn look(name: &str, channel: &ChannelOrigin, with_tail: bool) -> rewind::Channel {
+    channel.with_window(|window| rewind::Channel {
+        name: name.to_owned(),
+        dvr: channel.dvr(),
+        list: window.timing().map_or(window.config().list_duration, |timing| window.config().list_length(&timing)),
+        tail: Tail::of(window).filter(|_| with_tail),
+    })
+}
+
+fn file(file: rewind::File) -> past::File {
+    past::File { bytes: file.bytes, audio: file.audio }
+}
+
+fn gone(failed: rewind::Failed) -> Gone {
+    match failed {
+        rewind::Failed::NotThere(text) => Gone::NotThere(text),
+        rewind::Failed::Refused(text) => Gone::Refused(text),
+        rewind::Failed::Away => Gone::Away("the store does not answer; try again\n"),
+        rewind::Failed::NotLive => Gone::Away("the channel is not live\n"),
     }
 }

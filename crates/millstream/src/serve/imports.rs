@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use millstream_archive::precise::Recoder;
 use millstream_encode::ladder::LadderConfig;
 use millstream_import::Imports;
 use millstream_import::imports::Limits;
@@ -16,6 +17,11 @@ use crate::config::Config;
 const FOLDER: &str = "imports";
 /// Address space of the worker in MiB: that of a channel's, and what demuxers and decoders with threads need.
 const WORKER_MEMORY_MIB: u64 = 6144;
+
+/// What encodes the ends of clips that are cut between segments.
+pub fn recoder(worker: PathBuf) -> Recoder {
+    millstream_import::recode::recoder(worker, WORKER_MEMORY_MIB)
+}
 
 /// Takes up the imports of the last process.
 ///

@@ -132,6 +132,7 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
     let (stop_http, http_stopping) = watch::channel(false);
     let policy = archive::policy(&config);
     let library = Library::new(archive.store().clone(), archive.running().clone(), policy);
+    let library = library.with_recoder(imports::recoder(worker.clone()));
     let state = ApiState {
         registry,
         library,
@@ -151,7 +152,7 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
         stopping.clone(),
     ));
     let router = http::with_peer(router.fallback(operations::nothing_here));
-    let media = protection::KeyServer::new(archive::media(origin, &archive), shelf);
+    let media = protection::KeyServer::new(archive::media(&origin, &archive), shelf);
     let media = access::guard(&config, &clock, Arc::new(media))?;
     let site = front::Site { media, router, metrics: metrics.http(), clock: Arc::clone(&clock) };
     let limits = http::limits(&config, drain);

@@ -18,7 +18,7 @@ const MAX_TITLE: usize = 200;
 /// How far the caller's clock may be ahead of ours.
 const AHEAD: Duration = Duration::from_secs(10);
 /// What a clip is asked for by.
-const CLIP_FIELDS: [&str; 6] = ["asset", "channel", "end", "id", "start", "title"];
+const CLIP_FIELDS: [&str; 7] = ["asset", "channel", "end", "id", "precise", "start", "title"];
 
 /// A clip that is wanted: of `channel` or of `asset`.
 #[derive(ToSchema)]
@@ -34,6 +34,10 @@ pub(crate) struct NewClipBody {
     /// To the segment that ends at this time or holds it (RFC 3339); at most now.
     #[schema(format = DateTime)]
     end: String,
+    /// From the frame nearest to `start` to the one nearest to `end`, not whole segments. The parts of segments at both ends
+    /// are made anew, so it takes a few seconds.
+    #[schema(default = false)]
+    precise: Option<bool>,
     /// For people.
     #[schema(max_length = 200)]
     title: Option<String>,
@@ -122,9 +126,17 @@ pub(super) fn clip(body: &Value, now: UtcTime) -> Result<NewClip, Problem> {
     let title = title.and_then(|title| errors.note("title", checked_title(title)));
     let id = errors.note("id", text(object, "id")).flatten();
     let id = id.and_then(|id| errors.note("id", AssetId::try_from(id.to_owned())));
+    let precise = match object.get("precise") {
+        None | Some(Value::Null) => false,
+        Some(Value::Bool(precise)) => *precise,
+        Some(_) => {
+            errors.add("precise", "is not true or false; give it without quotes");
+            false
+        }
+    };
     match (of, start, end) {
         (Some(of), Some(start), Some(end)) if errors.0.is_empty() => {
-            Ok(NewClip { of, start, end, title: title.unwrap_or_default(), id })
+            Ok(NewClip { of, start, end, title: title.unwrap_or_default(), precise, id })
         }
         _ => Err(errors.problem()),
     }

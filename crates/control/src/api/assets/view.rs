@@ -68,6 +68,9 @@ pub(crate) struct Playback {
     dash: String,
     /// The watch page.
     watch: String,
+    /// One MP4 file of it, by ranges; none while it is recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    download: Option<String>,
 }
 
 impl AssetSummary {
@@ -90,6 +93,7 @@ impl AssetSummary {
                 hls: format!("/vod/{id}/index.m3u8"),
                 dash: format!("/vod/{id}/manifest.mpd"),
                 watch: format!("/watch/vod/{id}"),
+                download: (asset.state == State::Ended).then(|| format!("/vod/{id}/asset.mp4")),
             }),
         }
     }

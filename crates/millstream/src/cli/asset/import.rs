@@ -1,7 +1,7 @@
 //! `millstream asset import`: sends a file to the server, watches it become an asset, and goes on where an earlier call
 //! stopped.
 
-mod progress;
+pub(super) mod progress;
 
 use std::fs::File;
 use std::io::Write;
