@@ -58,8 +58,6 @@ const PURE_PARTS: &[&str] = &[
     "archive/src/recorder.rs",
     "archive/src/recorder",
     "archive/src/rewind",
-    "archive/src/rewind",
-    "archive/src/download",
     "archive/src/segment_facts.rs",
     "delivery/src/carry.rs",
     "delivery/src/shift.rs",

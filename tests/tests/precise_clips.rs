@@ -193,3 +193,71 @@ fn a_precise_clip_has_the_frames_that_were_asked_for() {
     assert_clean(&server, "across");
     server.stop();
 }
+
+/// Frames that ffmpeg decodes of a URL without a word, in order and at their times.
+fn frames_of(url: &str) -> usize {
+    let out = std::process::Command::new("ffmpeg")
+        .args([
+            "-nostdin",
+            "-v",
+            "warning",
+            "-i",
+            url,
+            "-map",
+            "0:v:0",
+            "-fps_mode",
+            "passthrough",
+            "-f",
+            "framecrc",
+            "-",
+        ])
+        .output()
+        .unwrap();
+    let complaints = String::from_utf8_lossy(&out.stderr).into_owned();
+    let decoder = |l: &&str| l.starts_with("[h264") || l.starts_with("Error");
+    let wrong: Vec<&str> = complaints.lines().filter(decoder).collect();
+    assert!(out.status.success() && wrong.is_empty(), "{url}: {wrong:?}");
+    String::from_utf8_lossy(&out.stdout).lines().filter(|l| !l.starts_with('#')).count()
+}
+
+#[test]
+fn a_precise_clip_of_what_was_not_encoded_here_has_parameters_of_its_own_behind_a_discontinuity() {
+    let server = Server::start(&[Channel::passthrough("demo").set("reconnect_seconds = 1")]);
+    // With B-frames: at the end, too, pictures must be encoded again.
+    let source = Source { seconds: Some(9.0), ..Source::hd() };
+    let mut publisher = Publisher::start(&server, "test-key-demo", &source);
+    assert!(publisher.wait(UP));
+    let recording = wait_for("the end of the recording", UP, || {
+        let list = get_json(&server.url("/api/v1/assets?channel=demo&state=ended"))?;
+        list["assets"].get(0)?["id"].as_str().map(str::to_owned)
+    });
+    let start = instant(&get_json(&server.url(&format!("/api/v1/assets/{recording}"))).unwrap()["start"]);
+    let at = |frames: u32| start + Duration::from_nanos(1_000_000_000) * frames / 30;
+    let (status, made) = clip(&server, &recording, at(41), at(191), "cut");
+    assert_eq!(status, 201, "{made}");
+    let name = made["tracks"][0]["name"].as_str().unwrap().to_owned();
+    let list = get(&server.url(&format!("/vod/cut/{name}/index.m3u8"))).unwrap();
+    let text = String::from_utf8_lossy(&list.body).into_owned();
+    println!("{text}");
+    assert!(text.contains("URI=\"init-y") && text.contains("#EXT-X-DISCONTINUITY"), "{text}");
+    let seconds: f64 =
+        text.lines().filter_map(|l| l.strip_prefix("#EXTINF:")?.strip_suffix(',')?.parse::<f64>().ok()).sum();
+    assert!((seconds - 5.0).abs() < 0.034, "{seconds}");
+    // The parts of one init segment each, as a player decodes them (the HLS demuxer of ffmpeg keeps to the first one).
+    let url = server.url(&format!("/vod/cut/{name}/index.m3u8"));
+    let mut parts: Vec<Vec<u8>> = Vec::new();
+    for line in text.lines() {
+        let map = line.strip_prefix("#EXT-X-MAP:URI=\"").and_then(|l| l.strip_suffix('"'));
+        let Some(uri) = map.or_else(|| (!line.starts_with('#')).then_some(line)) else { continue };
+        if map.is_some() {
+            parts.push(Vec::new());
+        }
+        let bytes = get(&resolve(&url, uri)).unwrap();
+        parts.last_mut().unwrap().extend_from_slice(&bytes.body);
+    }
+    let frames: Vec<usize> = parts.iter().map(|part| decoded_frames(part)).collect();
+    println!("{frames:?} frames");
+    assert_eq!((frames.len(), frames.iter().sum::<usize>()), (3, 150), "{frames:?}");
+    assert_eq!(frames_of(&server.url("/vod/cut/asset.mp4")), 150);
+    assert_clean(&server, "cut");
+}

@@ -131,7 +131,15 @@ mod tests {
     fn line_up(pictures: bool) -> LineUp {
         let media = Media::Video { width: 1280, height: 720, frame_rate: None, range: Range::Sdr };
         let name = RenditionName::new("720p").unwrap();
-        let track = TrackInfo { name, timescale: SCALE, bit_rate: 1, codec: "avc1.64001f".to_owned(), media, pictures };
+        let track = TrackInfo {
+            name,
+            timescale: SCALE,
+            bit_rate: 1,
+            codec: "avc1.64001f".to_owned(),
+            media,
+            pictures,
+            protection: None,
+        };
         LineUp { first: 0, init: "0a".to_owned(), tracks: vec![track] }
     }
 

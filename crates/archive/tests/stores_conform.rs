@@ -79,6 +79,7 @@ async fn records(store: Store) {
         start: ended.start.unwrap() + Duration::from_secs(3),
         end: ended.end.unwrap() - Duration::from_secs(3),
         title: "A clip".to_owned(),
+        precise: None,
         newer: None,
     };
     clip::create(&shift, &store, request.clone()).await.unwrap();

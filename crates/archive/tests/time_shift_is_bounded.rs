@@ -77,6 +77,7 @@ fn request(id: &str, from: u64, to: u64) -> Request {
         start: at(from),
         end: at(to),
         title: String::new(),
+        precise: None,
         newer: None,
     }
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millstream_check::epoch::EpochLock;
-use millstream_check::fetch::Response;
 use millstream_check::{Options, Report, live};
 use presentation::fault::{header, later, patch, rename, response, swap, text, without};
 use presentation::{Fault, World};

@@ -30,6 +30,8 @@ async fn record(api: &Api, channel: &str, ago: u64, rows: u64, state: State) -> 
         bit_rate: 3_000_000,
         codec: "avc1.64001f".to_owned(),
         media: Media::Audio { sample_rate: 48_000, channels: 2 },
+        pictures: false,
+        protection: None,
     };
     asset.line_ups = vec![LineUp { first: 100, init: "0a0b".to_owned(), tracks: vec![track] }];
     asset.state = state;

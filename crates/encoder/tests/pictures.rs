@@ -31,7 +31,7 @@ fn each_five_seconds_have_a_tile() {
     assert_eq!(jpeg_height(&sheet), tiles.len() as u32 * TILE_HEIGHT);
     // Decoded, the sheet is its tiles, one below the other.
     let whole = decoded(&sheet);
-    let apart: Vec<u8> = tiles.iter().flat_map(|tile| decoded(tile)).collect();
+    let apart: Vec<u8> = tiles.iter().flat_map(decoded).collect();
     assert_eq!(whole.len(), apart.len());
     assert!(whole == apart, "the joined picture shows what its parts show");
     assert!(of(PictureKind::Poster).count() >= 1);

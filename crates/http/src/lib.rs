@@ -6,7 +6,7 @@
 //! - [`sending`]: an answer on its way out. [`wakes`]: many connections woken at once.
 //! - [`full`]: the full server, for everything else: other paths, bodies, HTTP/2.
 //! - [`front`]: accepts connections, deals them out to the lanes, and stops in order.
-//! - [`quic`]: HTTP/3.
+//! - [`quic`]: the same site over HTTP/3.
 //! - [`tls`]: certificates, and their change while the server runs.
 //! - [`seats`]: how many connections may be open, in all and from one address.
 //! - [`patience`], [`unread`]: what a client of the full server may hold, and for how long.

@@ -16,7 +16,8 @@ pub mod read;
 mod sample_entry;
 
 pub use chunk::{
-    ChunkHead, EncryptedSample, MAX_CHUNK_BYTES, MAX_PARTS_PER_SEGMENT, WriteError, chunk, protected_chunk, sequence_number,
+    ChunkHead, EncryptedSample, MAX_CHUNK_BYTES, MAX_PARTS_PER_SEGMENT, WriteError, chunk, protected_chunk,
+    sequence_number,
 };
 pub use init::{init_segment, protected_init_segment};
 

@@ -14,11 +14,12 @@ const FLAGS = [
 /** Lets pages play with sound without a click. */
 const AUTOPLAY = "--autoplay-policy=no-user-gesture-required";
 
-/** @param {{ autoplay?: boolean }} [options] */
-export function launch({ autoplay = true } = {}) {
+/** @param {{ autoplay?: boolean, quic?: string[] }} [options] `quic` are flags for a browser that may speak HTTP/3 */
+export function launch({ autoplay = true, quic } = {}) {
+  const flags = quic ? [...FLAGS.filter((flag) => flag !== "--disable-quic"), ...quic] : FLAGS;
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: autoplay ? [...FLAGS, AUTOPLAY] : FLAGS,
+    args: autoplay ? [...flags, AUTOPLAY] : flags,
   });
 }
 

@@ -3,8 +3,8 @@
 //! Only different keys count: an encoder that was left with an old key presents the same one again and again, and must
 //! not lock out those beside it.
 
+use core::net::{IpAddr, Ipv6Addr};
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use millstream_media::time::MonoTime;
@@ -132,8 +132,8 @@ mod tests {
         StreamKeyHash::of(&n.to_string())
     }
 
-    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
-    const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
+    const HERE: IpAddr = IpAddr::V4(core::net::Ipv4Addr::new(192, 0, 2, 1));
+    const THERE: IpAddr = IpAddr::V4(core::net::Ipv4Addr::new(192, 0, 2, 2));
 
     #[test]
     fn waits_double_from_the_ninth_wrong_key_up_to_five_minutes() {
@@ -182,7 +182,7 @@ mod tests {
             let mut now = at(0);
             for (address, guess, step) in guesses {
                 now = now + Duration::from_millis(step);
-                let address = IpAddr::V4(std::net::Ipv4Addr::from(address));
+                let address = IpAddr::V4(core::net::Ipv4Addr::from(address));
                 let told = table.wrong_at(address, key(guess), now);
                 prop_assert!(told.unwrap_or_default() <= config.longest_wait);
                 prop_assert!(table.shut_out_at(address, now).unwrap_or_default() <= config.longest_wait);

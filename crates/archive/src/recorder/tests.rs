@@ -21,6 +21,7 @@ fn track(text: &str, rate: u32) -> TrackInfo {
         codec: "mp4a.40.2".into(),
         media,
         pictures: false,
+        protection: None,
     }
 }
 

@@ -143,7 +143,7 @@ impl Reel {
     pub fn cut_holes(&mut self, target_duration: u32) {
         let pairs = self.rows.iter().zip(self.rows.iter().skip(1));
         let holes = pairs.enumerate().filter(|(_, (a, b))| self.missing(a, b, target_duration).is_none());
-        let first = holes.map(|(at, _)| at + 1).last().unwrap_or(0);
+        let first = holes.map(|(at, _)| at + 1).next_back().unwrap_or(0);
         self.rows.drain(..first);
     }
 

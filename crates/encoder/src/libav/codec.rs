@@ -281,7 +281,7 @@ impl Encoder {
             context.pix_fmt = ff::AVPixelFormat::YUV420P;
             context.color_range = ff::AVColorRange::JPEG;
             context.time_base = ff::AVRational { num: 1, den: 25 };
-            context.global_quality = quality * ff::FF_QP2LAMBDA as i32;
+            context.global_quality = quality * ff::FF_QP2LAMBDA;
             context.thread_count = 1;
             context.flags |= (ff::AV_CODEC_FLAG_QSCALE | ff::AV_CODEC_FLAG_BITEXACT) as i32;
         }

@@ -124,12 +124,12 @@ impl Demuxer {
 
     /// Time stamps may jump in it, as where broadcasts were put together.
     pub fn may_jump(&self) -> bool {
-        self.has_flag(ff::AVFMT_TS_DISCONT as i32)
+        self.has_flag(ff::AVFMT_TS_DISCONT)
     }
 
     /// A seek leads where it should: time stamps are the container's own and do not jump.
     pub fn can_seek(&self) -> bool {
-        !self.may_jump() && !self.has_flag(ff::AVFMT_NOTIMESTAMPS as i32)
+        !self.may_jump() && !self.has_flag(ff::AVFMT_NOTIMESTAMPS)
     }
 
     fn has_flag(&self, flag: i32) -> bool {
@@ -320,7 +320,7 @@ fn describe(index: i32, stream: &ff::AVStream) -> Stream {
             codec: text(ff::avcodec_get_name(p.codec_id)),
             is_decodable: !ff::avcodec_find_decoder(p.codec_id).is_null(),
             is_encrypted: PROTECTED.iter().any(|tag| p.codec_tag == u32::from_le_bytes(**tag)),
-            is_still: stream.disposition & ff::AV_DISPOSITION_ATTACHED_PIC as i32 != 0,
+            is_still: stream.disposition & ff::AV_DISPOSITION_ATTACHED_PIC != 0,
             start,
             width: number(p.width),
             height: number(p.height),
@@ -350,7 +350,9 @@ fn quarter_turns(stream: &ff::AVStream) -> u8 {
         let (data, size) = {
             let mut size = 0;
             let data = ff::av_stream_get_side_data(stream, kind, &mut size);
-            (data, size as usize)
+            #[allow(clippy::unnecessary_cast, reason = "an int before FFmpeg 5")]
+            let size = size as usize;
+            (data, size)
         };
         if data.is_null() || size < 36 {
             return 0;

@@ -63,7 +63,7 @@ impl Frame {
         // SAFETY: a frame made just now.
         unsafe {
             let f = frame.0.as_mut();
-            f.quality = quality * ff::FF_QP2LAMBDA as i32;
+            f.quality = quality * ff::FF_QP2LAMBDA;
             f.color_range = ff::AVColorRange::JPEG;
             f.colorspace = ff::AVColorSpace::BT470BG;
         }

@@ -16,10 +16,10 @@ use millstream_window::Window;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::protection::Shelf;
 use super::archive::Archive;
 use super::gate::Gate;
 use super::passthrough;
+use super::protection::Shelf;
 use super::task::{Command, Task};
 
 /// Source messages that may wait for a channel's task; while they do, the publisher's connection is not read.
@@ -149,6 +149,7 @@ impl Runtime {
         let discontinuity_sequence = kept.ok().flatten().unwrap_or_default().discontinuity_sequence;
         let config = millstream_window::Config { discontinuity_sequence, ..window_config(&channel.config) };
         let origin = Arc::new(ChannelOrigin::new(Window::new(config), stale_after(&channel.config)));
+        origin.set_dvr(dvr(&channel.config));
         self.surroundings.origin.insert(name, origin);
         if channel.config.enabled {
             self.start(channel);
@@ -182,6 +183,7 @@ impl Runtime {
         }
         if let Some(origin) = self.surroundings.origin.channel(name.as_str()) {
             origin.set_stale_after(stale_after(&channel.config));
+            origin.set_dvr(dvr(&channel.config));
         }
     }
 
@@ -249,6 +251,12 @@ fn window_config(config: &ChannelConfig) -> millstream_window::Config {
         list_duration: Duration::from_millis(config.window_seconds.millis().into()),
         ..millstream_window::Config::default()
     }
+}
+
+/// How far back viewers may go. What is not recorded is gone when it leaves the window; a recording of earlier is not
+/// shown while the channel does not record.
+fn dvr(config: &ChannelConfig) -> Duration {
+    if config.record { Duration::from_millis(config.dvr_seconds.millis().into()) } else { Duration::ZERO }
 }
 
 /// Age of the newest media at which manifests answer 503. An encoded channel puts out filler, so three segments and a

@@ -108,6 +108,7 @@ fn assets_are_listed_shown_renamed_and_deleted() {
 #[test]
 fn mistakes_are_said_with_the_mend() {
     let server = Server::start();
+    server.put("a", 100);
     for (line, message) in [
         (&["show", "none"][..], "`millstream asset list` shows those there are"),
         (&["show", "../server"], "is not allowed"),
@@ -116,6 +117,7 @@ fn mistakes_are_said_with_the_mend() {
         (&["clip", "news", "--start", "-90s"], "channel news has no recording"),
         (&["clip", "news", "--start", "-1m", "--end", "-2m"], "is not after start"),
         (&["clip", "news", "--start", "yesterday"], "-90s, -5m"),
+        (&["clip", "--asset", "a", "--start", "-90s", "--precise"], "no encode worker; leave `precise` out"),
         (&["clip", "--start", "-90s"], "required"),
         (&["clip", "news", "--asset", "a", "--start", "-90s"], "cannot be used with"),
     ] {
