@@ -194,7 +194,8 @@ fn a_precise_clip_has_the_frames_that_were_asked_for() {
     server.stop();
 }
 
-/// Frames that ffmpeg decodes of a URL without a word, in order and at their times.
+/// Frames that ffmpeg decodes of a URL without a word of the decoder. Its parser, which goes by a file's first parameters
+/// alone, may say something.
 fn frames_of(url: &str) -> usize {
     let out = std::process::Command::new("ffmpeg")
         .args([
