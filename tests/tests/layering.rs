@@ -55,6 +55,7 @@ const PURE_PARTS: &[&str] = &[
     "archive/src/hls.rs",
     "archive/src/index.rs",
     "archive/src/layout.rs",
+    "archive/src/precise",
     "archive/src/recorder.rs",
     "archive/src/recorder",
     "archive/src/rewind",
