@@ -63,6 +63,17 @@ fn segments_by_duration_are_read_and_must_be_near_their_place() {
     assert!(report.findings.iter().any(|f| f.rule == "2.9" && f.message.contains("1.200 s off")), "{report:?}");
 }
 
+/// DASH-IF IOP 6.2.6: JPEG files have neither codec nor init segment, and no rule of media holds for them.
+#[test]
+fn thumbnails_are_no_media() {
+    let set = "<AdaptationSet contentType=\"image\" mimeType=\"image/jpeg\"><SegmentTemplate timescale=\"1\" \
+               duration=\"60\" media=\"tiles-$Number$.jpg\"/><Representation id=\"tiles\" bandwidth=\"9\"/>\
+               </AdaptationSet></Period>";
+    let report = run(MPD, &mut World::new(text("manifest.mpd", |t, _| t.replace("</Period>", set))));
+    assert_eq!(lines(&report), Vec::<String>::new());
+    assert!(report.segments >= 3 * 15, "{report:?}");
+}
+
 #[test]
 fn other_addressing_is_told_as_not_read() {
     let mut world = World::new(text("manifest.mpd", |t, _| t.replace("SegmentTemplate", "SegmentList")));

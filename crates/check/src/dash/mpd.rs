@@ -61,7 +61,7 @@ pub struct Period {
     pub start: Option<i64>,
     /// `@duration` in nanoseconds.
     pub duration: Option<i64>,
-    /// Adaptation sets, in order.
+    /// Adaptation sets of media, in order. Those of thumbnails are JPEG files, for which the rules of media do not hold.
     pub sets: Vec<AdaptationSet>,
 }
 
@@ -133,6 +133,14 @@ pub struct Entry {
     pub duration: u64,
     /// Where its `S` stands.
     pub line: Line,
+}
+
+/// Whether a set is one of thumbnails (DASH-IF IOP 6.2.6).
+fn is_pictures(set: &Element) -> bool {
+    let of = |e: &Element| {
+        e.get("mimeType").is_some_and(|t| t.starts_with("image/")) || e.get("contentType") == Some("image")
+    };
+    of(set) || set.all("Representation").any(of)
 }
 
 impl Mpd {
@@ -307,7 +315,7 @@ impl Form<'_> {
             id: element.get("id").map(str::to_owned),
             start: self.duration(element, "start"),
             duration: self.duration(element, "duration"),
-            sets: element.all("AdaptationSet").map(|s| self.set(s, element)).collect(),
+            sets: element.all("AdaptationSet").filter(|s| !is_pictures(s)).map(|s| self.set(s, element)).collect(),
         }
     }
 
