@@ -41,6 +41,7 @@ describe("HTTP/3", { timeout: 120_000 }, () => {
     publisher = new Publisher(server.rtmp("http3-stream-key"));
     await server.reaches("cam", "live");
     const quic = [`--origin-to-force-quic-on=${base}`, `--ignore-certificate-errors-spki-list=${spki}`];
+    quic.push("--host-resolver-rules=MAP localhost 127.0.0.1");
     browser = await launch({ quic });
   });
 
@@ -55,7 +56,7 @@ describe("HTTP/3", { timeout: 120_000 }, () => {
     const { page, faults, close } = await openPage(browser, { hosts: [base] });
     try {
       await page.goto(`https://${base}/watch/cam`);
-      await shows(page, "playing", 30);
+      await shows(page, "live", 30);
       await plays(page, 6, 30);
       const spoken = () =>
         page.evaluate(() => {
