@@ -25,9 +25,10 @@ fn a_720p_contribution_becomes_an_aligned_ladder() {
     assert_eq!(sizes, ["1280x720", "640x360", "854x480"], "the ladder follows the input and never scales up");
     assert_eq!(renditions.iter().filter(|r| r.audio).count(), 1, "audio in a rendition of its own");
 
-    // Ten target durations, as a player reads: playlists, MPD, boxes, the epoch grid.
+    // Ten target durations, as a player reads: playlists, MPD, boxes, the epoch grid. Before that the checker watches one
+    // segment of each rendition while it is made.
     let options = Options {
-        duration: Duration::from_secs(20),
+        duration: Duration::from_secs(28),
         mpd: Some(viewer.url("manifest.mpd")),
         epoch: Some(EpochLock { rate_num: 30, rate_den: 1, frames_per_segment: 60 }),
         ..Options::default()
