@@ -162,7 +162,7 @@ def run(rounds, seconds):
     lines = []
     for name, results in figures.items():
         lines += [
-            f"### Cache hit, {OBJECTS[name]:,} bytes",
+            f"### Edge, cache hit, {OBJECTS[name]:,} bytes",
             "",
             "| | requests per server CPU second | the edge is, of it | CPU s per GB, both |",
             "|---|---|---|---|",

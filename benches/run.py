@@ -26,7 +26,12 @@ from machine import Process, wait_until
 
 BINARY = os.environ.get("MILLSTREAM_BIN", os.path.abspath(os.path.join(os.path.dirname(__file__), "../target/release/millstream")))
 PAGE = os.path.abspath(os.path.join(os.path.dirname(__file__), "../docs/performance.md"))
-BEGIN, END = "<!-- made by make bench: begin -->", "<!-- made by make bench: end -->"
+GROUPS = ("delivery", "edge", "signed", "growth", "import")
+
+
+def marks(group):
+    """Between what a group's tables stand in the page."""
+    return f"<!-- made by make bench, {group}: begin -->", f"<!-- made by make bench, {group}: end -->"
 
 
 def recording(folder, name, size, gop, kbps, seconds):
@@ -188,46 +193,56 @@ def main():
         raise SystemExit("error: target/release/millstream is not built, or MILLSTREAM_BIN names nothing; run scripts/build")
     folder = tempfile.mkdtemp(prefix="millstream-bench-", dir="/dev/shm")
     try:
-        lines = run(options, folder)
+        groups = run(options, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    print("\n" + "\n".join(lines))
-    if options.write:
-        write(lines)
+    for group, lines in groups.items():
+        print(f"\n{group}\n" + "\n".join(lines))
+        if options.write:
+            write(group, lines)
 
 
 def run(options, folder):
+    """Lines of the page, by group."""
     wanted = lambda name: options.only in (None, name)
+    short = min(options.seconds, 5)
+    measures = {
+        "delivery": lambda: delivery.run(options.rounds, short),
+        "edge": lambda: edge.run(options.rounds, short),
+        "signed": lambda: signed.run(options.rounds, short),
+        "growth": lambda: growth.run(options.rounds, options.seconds),
+        "import": lambda: imports.run(options.rounds, BINARY, show),
+    }
+    groups = {}
+    for group in GROUPS:
+        if wanted(group):
+            print(group, flush=True)
+            groups[group] = headline(options) + measures[group]()
+    if options.only not in GROUPS:
+        groups["media"] = headline(options) + media(options, folder, wanted)
+    return groups
+
+
+def headline(options):
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    lines = [
+    return [
         f"Commit {commit}, {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores ({cpu_model()}), Linux "
         f"{platform.release()}, load average {os.getloadavg()[0]:.1f} at the start. Median [least..most] of "
-        f"{options.rounds} rounds of {options.seconds:.0f} s.",
+        f"{options.rounds} rounds of {options.seconds:g} s.",
         "",
     ]
-    if wanted("delivery"):
-        print("delivery", flush=True)
-        lines += delivery.run(options.rounds, min(options.seconds, 5))
-    if wanted("edge"):
-        print("edge", flush=True)
-        lines += edge.run(options.rounds, min(options.seconds, 5))
-    if wanted("signed"):
-        print("signed", flush=True)
-        lines += signed.run(options.rounds, min(options.seconds, 5))
-    if wanted("growth"):
-        print("growth", flush=True)
-        lines += growth.run(options.rounds, options.seconds)
-    if wanted("import"):
-        print("import", flush=True)
-        lines += imports.run(options.rounds, BINARY, show)
-    if options.only in ("delivery", "edge", "signed", "growth", "import"):
-        return lines
+
+
+def media(options, folder, wanted):
+    """RTMP to HLS: passthrough, ladder, start, memory."""
+    lines = []
     hd = recording(folder, "1080p", (1920, 1080), 60, 6000, RECORDED_SECONDS)
     serve = lambda mode, n, segment=2: lambda f: peers.Millstream(f, BINARY, n, mode, segment)
     if wanted("passthrough"):
         for streams in sorted({1, options.streams}):
             makes = [
                 (peers.Millstream.name, serve("passthrough", streams)),
+                ("millstream, not recording", lambda f: peers.Millstream(f, BINARY, streams, "passthrough", record=False)),
                 (peers.Nginx.name, lambda f: peers.Nginx(f, streams)),
             ]
             if streams == 1:
@@ -278,13 +293,14 @@ def cpu_model():
     return names[0] if names else platform.machine()
 
 
-def write(lines):
+def write(group, lines):
+    begin, end = marks(group)
     with open(PAGE) as f:
         page = f.read()
-    head, rest = page.split(BEGIN, 1)
-    tail = rest.split(END, 1)[1]
+    head, rest = page.split(begin, 1)
+    tail = rest.split(end, 1)[1]
     with open(PAGE, "w") as f:
-        f.write(head + BEGIN + "\n" + "\n".join(lines).rstrip() + "\n" + END + tail)
+        f.write(head + begin + "\n" + "\n".join(lines).rstrip() + "\n" + end + tail)
     print(f"written: {PAGE}")
 
 
