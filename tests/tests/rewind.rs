@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::process::Command;
 use std::time::Duration;
 
@@ -52,8 +53,8 @@ fn what_left_the_window_comes_from_the_recording_and_all_of_it_as_one_file() {
     // Three windows and more: segments stay fetchable for two.
     wait_for("forty segments", Duration::from_secs(60), || {
         for segment in viewer.media(&name)?.segments {
-            if !seen.contains_key(&segment.number) {
-                seen.insert(segment.number, viewer.bytes(&format!("{name}/{}", segment.uri))?);
+            if let Entry::Vacant(place) = seen.entry(segment.number) {
+                place.insert(viewer.bytes(&format!("{name}/{}", segment.uri))?);
             }
         }
         (seen.len() >= 40).then_some(())
