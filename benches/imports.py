@@ -39,6 +39,7 @@ def ours(folder, binary, path):
         state = json.loads(done.stdout)
         if state["state"] != "done" or state["notes"]:
             raise SystemExit(f"error: the import ended as {state}")
+        machine.wait_childless(server.pid)
         return machine.cpu_seconds(server.pid) - before + children() - clients, took
     finally:
         server.stop()

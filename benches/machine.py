@@ -100,6 +100,11 @@ def wait_until(what, limit, condition, every=0.02):
         time.sleep(every)
 
 
+def wait_childless(pid, limit=10):
+    """Until every process that it started has ended and been waited for: their CPU time is the parent's then."""
+    wait_until(f"the children of {pid} to end", limit, lambda: tree(pid) == {pid})
+
+
 def received_bytes(port):
     """Bytes that came in on connections accepted at this port of the loopback address."""
     out = subprocess.run(
