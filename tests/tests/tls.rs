@@ -180,3 +180,53 @@ fn an_edge_asks_an_origin_over_tls_if_it_trusts_it() {
     let (_, status) = curl(&wary.url("http", MEDIA), none, &[]).unwrap();
     assert!(status.starts_with("50"), "{status}: {}", wary.log());
 }
+
+/// STANDARDS 7.6: the scheme of `Resource` is that of the URL which the viewer used.
+#[test]
+fn what_is_signed_for_one_scheme_opens_nothing_over_the_other() {
+    let server = Server::start(
+        &["--rtmp", "127.0.0.1:0"],
+        &[("MILLSTREAM_INGEST_SRT", "off"), ("MILLSTREAM_ACCESS_REQUIRE", "true")],
+        true,
+    );
+    let command = |arguments: &[&str]| {
+        let mut command = Command::new(binary("millstream"));
+        command.args(arguments).env("MILLSTREAM_SERVER_DATA_DIR", server.folder.path().join("data"));
+        let output = command.current_dir(server.folder.path()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let made: Value = serde_json::from_str(&command(&["key", "create", "--out", "private.pem", "--json"])).unwrap();
+    let id = made["key_pair_id"].as_str().unwrap().to_owned();
+    let trusted = server.certificate();
+    let sign = |resource: &str, url: &str| {
+        let key = ["--key-file", "private.pem", "--key-pair-id", &id, "--expires", "1h"];
+        let signed = command(&[&["sign", url, "--resource", resource][..], &key].concat());
+        signed.split_once('?').unwrap().1.to_owned()
+    };
+    let url = |door: &str, query: &str| format!("{}?{query}", server.url(door, MEDIA));
+    let for_https = sign(&server.url("https", "/live/nobody/*"), &server.url("https", MEDIA));
+    // The key is trusted within seconds.
+    wait_for("the key", UP, || {
+        (curl(&url("https", &for_https), &trusted, &["--http1.1"]) == answer("1.1", "404")).then_some(())
+    });
+    assert_eq!(curl(&url("https", &for_https), &trusted, &["--http2"]), answer("2", "404"));
+    // The same words, whose port is the other door's.
+    let for_cleartext_port =
+        sign(&server.url("http", "/live/nobody/*").replacen("http", "https", 1), &server.url("http", MEDIA));
+    let said = "X-Forwarded-Proto: https";
+    for arguments in [&["--http1.1"][..], &["--http2-prior-knowledge"], &["--http1.1", "--header", said]] {
+        let version = if arguments.contains(&"--http1.1") { "1.1" } else { "2" };
+        assert_eq!(
+            curl(&url("http", &for_cleartext_port), &trusted, arguments),
+            answer(version, "403"),
+            "{arguments:?}"
+        );
+    }
+    let for_http = sign(&server.url("http", "/live/nobody/*"), &server.url("http", MEDIA));
+    assert_eq!(curl(&url("http", &for_http), &trusted, &["--http1.1"]), answer("1.1", "404"));
+    let for_either = sign("*", &server.url("http", MEDIA));
+    for door in ["http", "https"] {
+        assert_eq!(curl(&url(door, &for_either), &trusted, &["--http1.1"]), answer("1.1", "404"), "{door}");
+    }
+}

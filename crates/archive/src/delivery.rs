@@ -3,13 +3,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hasher};
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use millstream_delivery::answer::{Answer, Delivery};
+use millstream_delivery::answer::{Answer, Delivery, Peer};
 use millstream_delivery::body::Body;
 use millstream_delivery::respond::{self, CacheLife, Entity};
 use millstream_media::storyboard;
@@ -188,7 +187,7 @@ impl VodDelivery {
 }
 
 impl Delivery for VodDelivery {
-    fn answer(&self, request: &Request<()>, _peer: SocketAddr) -> Answer {
+    fn answer(&self, request: &Request<()>, _peer: Peer) -> Answer {
         match *request.method() {
             Method::GET | Method::HEAD => {}
             Method::OPTIONS => return Answer::ready(RequestKind::Other, respond::preflight()),
@@ -296,6 +295,8 @@ mod tests {
     use std::sync::Arc;
 
     use http::header;
+    use std::net::SocketAddr;
+
     use millstream_delivery::answer::Reply;
     use millstream_media::time::{Clock, UtcTime};
     use object_store::memory::InMemory;
@@ -322,7 +323,7 @@ mod tests {
         if let Some(range) = range {
             request = request.header(header::RANGE, range);
         }
-        let answer = vod.answer(&request.body(()).unwrap(), SocketAddr::from(([127, 0, 0, 1], 1)));
+        let answer = vod.answer(&request.body(()).unwrap(), Peer::plain(SocketAddr::from(([127, 0, 0, 1], 1))));
         match answer.reply {
             Reply::Ready(response) => response,
             Reply::Later(later) => later.await,
@@ -349,7 +350,9 @@ mod tests {
         // STANDARDS 1.5, CHECK-1e: whoever takes gzip gets it.
         assert_eq!(list.headers()[header::VARY].to_str().unwrap().to_ascii_lowercase(), "accept-encoding");
         let request = Request::get("/vod/a/index.m3u8").header(header::ACCEPT_ENCODING, "gzip").body(()).unwrap();
-        let Reply::Later(later) = vod.answer(&request, SocketAddr::from(([127, 0, 0, 1], 1))).reply else { panic!() };
+        let Reply::Later(later) = vod.answer(&request, Peer::plain(SocketAddr::from(([127, 0, 0, 1], 1)))).reply else {
+            panic!()
+        };
         assert_eq!(later.await.headers()[header::CONTENT_ENCODING], "gzip");
     }
 

@@ -42,10 +42,28 @@ impl Answer {
     }
 }
 
+/// The other end of a connection: a viewer, or a proxy or an edge before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address.
+    pub address: SocketAddr,
+    /// Whether the connection is encrypted, so that the URL began with `https`.
+    pub tls: bool,
+    /// Whether it showed a certificate that is signed by those we trust for that.
+    pub certified: bool,
+}
+
+impl Peer {
+    /// One without TLS.
+    pub fn plain(address: SocketAddr) -> Self {
+        Peer { address, tls: false, certified: false }
+    }
+}
+
 /// Answers the requests for media: `/live/…` and `/vod/…`.
 pub trait Delivery: Send + Sync + 'static {
     /// Answers one request. It must not block, and what it does at once must be short: the thread has other viewers.
     ///
-    /// `peer` is the address of the connection, not of a viewer behind a proxy.
-    fn answer(&self, request: &Request<()>, peer: SocketAddr) -> Answer;
+    /// `peer` is the other end of the connection, not a viewer behind a proxy.
+    fn answer(&self, request: &Request<()>, peer: Peer) -> Answer;
 }

@@ -4,11 +4,10 @@
 //! upstream. A refusal is `no-store`.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri};
 use millstream_access::network::Network;
@@ -18,13 +17,11 @@ use millstream_access::signed::verify::Allowed;
 use millstream_access::signed::{KeySet, Place, Refusal, Verifier, Viewed};
 use millstream_telemetry::RequestKind;
 
-use crate::answer::{Answer, Delivery, Reply};
+use crate::answer::{Answer, Delivery, Peer, Reply};
 use crate::body::Body;
 use crate::carry;
 use crate::respond;
-
-/// Most elements of `X-Forwarded-For` that are looked at, from the last one.
-const MAX_HOPS: usize = 20;
+use crate::viewer::{Proxies, Viewer};
 
 /// Which requests need a signature, and whose word about a viewer counts.
 #[derive(Clone, Debug, Default)]
@@ -35,12 +32,10 @@ pub struct Rules {
     pub paths: Vec<String>,
     /// Connections from here need none: edges that checked it already.
     pub edges: Vec<Network>,
-    /// Proxies whose `X-Forwarded-For`, `-Proto` and `-Host` are believed.
-    pub proxies: Vec<Network>,
+    /// Proxies whose word about a viewer counts.
+    pub proxies: Proxies,
     /// Web sites (`https://app.example`) whose pages may send cookies here.
     pub sites: Vec<String>,
-    /// Whether viewers may come over TLS without a proxy, so that a URL of either scheme may be meant.
-    pub tls: bool,
 }
 
 /// The keys that are trusted now; they change while the server runs.
@@ -80,27 +75,21 @@ impl Guarded {
         Guarded { inner, rules, trust, time }
     }
 
-    fn check(&self, request: &Request<()>, peer: SocketAddr) -> Result<Option<Allowed>, Refusal> {
+    fn check(&self, request: &Request<()>, peer: Peer) -> Result<Option<Allowed>, Refusal> {
         let path = request.uri().path();
         if !is_plain(path) {
             // Two servers may read it in two ways.
             return Err(Refusal::Resource);
         }
         let needed = self.rules.require || self.rules.paths.iter().any(|start| path.starts_with(start));
-        if !needed || self.rules.edges.iter().any(|network| network.contains(peer.ip())) {
+        if !needed || self.rules.edges.iter().any(|network| network.contains(peer.address.ip())) {
             return Ok(None);
         }
-        let viewer = Viewer::of(request, peer, &self.rules);
-        let cookies = || request.headers().get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let viewer = Viewer::of(request, peer, &self.rules.proxies);
+        let cookies = request.headers().get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
         let url = Url { scheme: viewer.scheme, host: viewer.host, path, query: request.uri().query() };
         let viewed = Viewed { url, address: viewer.address, now_ms: (self.time)() };
-        let verifier = self.trust.now();
-        let first = verifier.check(&viewed, cookies());
-        if !viewer.either_scheme || first.is_ok() {
-            return first.map(Some);
-        }
-        let other = Viewed { url: Url { scheme: "http", ..url }, ..viewed };
-        verifier.check(&other, cookies()).or(first).map(Some)
+        self.trust.now().check(&viewed, cookies).map(Some)
     }
 
     /// Lets pages of the sites that are named send cookies along (Fetch standard 3.2.5).
@@ -117,7 +106,7 @@ impl Guarded {
 }
 
 impl Delivery for Guarded {
-    fn answer(&self, request: &Request<()>, peer: SocketAddr) -> Answer {
+    fn answer(&self, request: &Request<()>, peer: Peer) -> Answer {
         let origin = request.headers().get(header::ORIGIN);
         // A licence request is a POST.
         let mut answer = if matches!(*request.method(), Method::GET | Method::HEAD | Method::POST) {
@@ -155,7 +144,7 @@ impl Delivery for Guarded {
 
 impl Guarded {
     /// Lets a request through without its signature.
-    fn pass(&self, request: &Request<()>, peer: SocketAddr, allowed: &Allowed) -> Answer {
+    fn pass(&self, request: &Request<()>, peer: Peer, allowed: &Allowed) -> Answer {
         let Some(query) = request.uri().query().filter(|_| allowed.place == Place::Query) else {
             return self.inner.answer(request, peer);
         };
@@ -263,66 +252,6 @@ fn is_plain(path: &str) -> bool {
         [b"2e", b"2f", b"5c", b"25"].iter().any(|escape| pair.eq_ignore_ascii_case(*escape))
     };
     !path.bytes().enumerate().any(|(at, byte)| byte == b'%' && hidden(at))
-}
-
-/// The viewer of a request, behind whatever proxies there are.
-struct Viewer<'a> {
-    scheme: &'a str,
-    either_scheme: bool,
-    host: &'a str,
-    address: IpAddr,
-}
-
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-
-impl<'a> Viewer<'a> {
-    fn of(request: &'a Request<()>, peer: SocketAddr, rules: &Rules) -> Self {
-        let headers = request.headers();
-        let host = || headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let mut viewer = Viewer {
-            scheme: if rules.tls { "https" } else { "http" },
-            either_scheme: rules.tls,
-            host: request.uri().authority().map_or_else(host, |authority| authority.as_str()),
-            address: peer.ip(),
-        };
-        let is_proxy = |address: IpAddr| rules.proxies.iter().any(|network| network.contains(address));
-        if !is_proxy(peer.ip()) {
-            return viewer;
-        }
-        if let Some(scheme @ ("http" | "https")) = last(headers, &X_FORWARDED_PROTO) {
-            (viewer.scheme, viewer.either_scheme) = (scheme, false);
-        }
-        if let Some(host) = last(headers, &X_FORWARDED_HOST) {
-            viewer.host = host;
-        }
-        // From the last proxy back to the first address that none of them is.
-        for hop in backwards(headers, &X_FORWARDED_FOR).take(MAX_HOPS) {
-            let Some(address) = address(hop) else { break };
-            viewer.address = address;
-            if !is_proxy(address) {
-                break;
-            }
-        }
-        viewer
-    }
-}
-
-/// Elements of a list header, the last one first.
-fn backwards<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    let values: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
-    values.into_iter().rev().flat_map(|value| value.rsplit(',')).map(str::trim)
-}
-
-fn last<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    backwards(headers, name).next().filter(|value| !value.is_empty())
-}
-
-/// An address with or without a port.
-fn address(text: &str) -> Option<IpAddr> {
-    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-    bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What the guard lets through, as whom, and what what answers gets to see.
 
+use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use aws_lc_rs::rand::SystemRandom;
@@ -15,7 +16,7 @@ const PLAYLIST: &str = "#EXTM3U\n#EXT-X-MAP:URI=\"init.mp4\"\n1.m4s\n";
 struct Seen(Mutex<Vec<String>>);
 
 impl Delivery for Seen {
-    fn answer(&self, request: &Request<()>, _: SocketAddr) -> Answer {
+    fn answer(&self, request: &Request<()>, _: Peer) -> Answer {
         self.0.lock().unwrap().push(request.uri().to_string());
         let entity = respond::Entity {
             pieces: vec![Bytes::from_static(PLAYLIST.as_bytes())],
@@ -62,11 +63,15 @@ impl Bench {
     }
 
     fn get(&self, target: &str, headers: &[(&str, &str)], peer: &str) -> Response<Body> {
+        self.get_by(target, headers, peer, false)
+    }
+
+    fn get_by(&self, target: &str, headers: &[(&str, &str)], peer: &str, tls: bool) -> Response<Body> {
         let mut request = Request::builder().uri(target).header("host", "h.example");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let peer = SocketAddr::new(peer.parse().unwrap(), 1234);
+        let peer = Peer { address: SocketAddr::new(peer.parse().unwrap(), 1234), tls, certified: false };
         match self.guarded.answer(&request.body(()).unwrap(), peer).reply {
             Reply::Ready(response) => response,
             Reply::Later(_) => panic!("nothing waits here"),
@@ -146,8 +151,8 @@ fn only_what_needs_a_signature_is_asked_for_one() {
 /// `Resource` and address are those that the viewer used; only a trusted proxy is believed.
 #[test]
 fn forwarded_headers_of_trusted_proxies_only() {
-    let network = |text| Network::parse(text).unwrap();
-    let bench = bench(Rules { proxies: vec![network("10.0.0.0/8")], ..required() });
+    let proxies = Proxies { networks: vec![Network::parse("10.0.0.0/8").unwrap()], ..Proxies::default() };
+    let bench = bench(Rules { proxies, ..required() });
     let signed = bench.sign("https://public.example/live/demo/*", Some("192.0.2.0/24"));
     let url = format!("/live/demo/v/1.m4s?{}", signed.query());
     let by = |hops| [("x-forwarded-for", hops), ("x-forwarded-proto", "https"), ("x-forwarded-host", "public.example")];
@@ -160,6 +165,42 @@ fn forwarded_headers_of_trusted_proxies_only() {
         ("192.0.2.7", "192.0.2.7", 403),
     ] {
         assert_eq!(bench.status(&url, &by(hops), peer), want, "{peer} says {hops}");
+    }
+}
+
+/// STANDARDS 7.6: the scheme of `Resource` is that of the URL which the viewer used, so that what was allowed over TLS goes
+/// over no cleartext connection, and the other way round.
+#[test]
+fn a_signature_is_good_for_the_scheme_it_names() {
+    let proxies = Proxies { networks: vec![Network::parse("10.0.0.0/8").unwrap()], ..Proxies::default() };
+    let bench = bench(Rules { proxies, ..required() });
+    let said = |scheme| [("x-forwarded-proto", scheme)];
+    for (scheme, over_http, over_https) in
+        [("http", 200, 403), ("https", 403, 200), ("http*", 200, 200), ("*", 200, 200)]
+    {
+        let policy = bench.sign(&format!("{scheme}://h.example/live/demo/*"), None).query();
+        let status = |headers: &[(&str, &str)], peer, tls| {
+            bench.get_by(&format!("/live/demo/v/1.m4s?{policy}"), headers, peer, tls).status().as_u16()
+        };
+        assert_eq!(status(&[], "192.0.2.1", false), over_http, "{scheme}");
+        assert_eq!(status(&[], "192.0.2.1", true), over_https, "{scheme}");
+        assert_eq!(status(&said("https"), "192.0.2.1", false), over_http, "{scheme}: a viewer says it");
+        assert_eq!(status(&said("https"), "10.0.0.1", false), over_https, "{scheme}: TLS ends at the proxy");
+        assert_eq!(status(&said("http"), "10.0.0.1", true), over_http, "{scheme}: the proxy's own TLS does not count");
+    }
+}
+
+/// The same of a canned policy, whose URL is made of the request's.
+#[test]
+fn a_canned_signature_is_good_for_the_scheme_it_names() {
+    let bench = bench(required());
+    let path = "/live/demo/v/1.m4s";
+    for (scheme, over_http, over_https) in [("http", 200, 403), ("https", 403, 200)] {
+        let terms = Terms::Until(1_900_000_000);
+        let resource = format!("{scheme}://h.example{path}");
+        let signed = Signed::new(&resource, &terms, "K1", &bench.key, &SystemRandom::new()).unwrap().query();
+        let status = |tls| bench.get_by(&format!("{path}?{signed}"), &[], "192.0.2.1", tls).status().as_u16();
+        assert_eq!((status(false), status(true)), (over_http, over_https), "{scheme}");
     }
 }
 

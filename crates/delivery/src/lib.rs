@@ -7,6 +7,7 @@
 //! - [`guard`]: signed URLs and cookies in front of an origin or an edge.
 //! - [`respond`]: method, headers and entity to a response: status codes, CORS, conditions, ranges, gzip, cache life.
 //! - [`shift`]: the parameters of time shift, and their one spelling.
+//! - [`viewer`]: what the viewer of a request used, behind whatever proxies there are.
 //! - [`viewers`]: how many watch.
 
 pub mod answer;
@@ -16,4 +17,5 @@ pub mod directives;
 pub mod guard;
 pub mod respond;
 pub mod shift;
+pub mod viewer;
 pub mod viewers;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http::header::HeaderValue;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
-use millstream_delivery::answer::{Answer, Delivery};
+use millstream_delivery::answer::{Answer, Delivery, Peer};
 use millstream_delivery::body::Body;
 use millstream_delivery::respond::{self, CacheLife};
 use millstream_telemetry::edge::EdgeMetrics;
@@ -188,10 +188,10 @@ impl Edge {
 }
 
 impl Delivery for Edge {
-    fn answer(&self, request: &Request<()>, peer: SocketAddr) -> Answer {
+    fn answer(&self, request: &Request<()>, peer: Peer) -> Answer {
         KEY.with(|key| match key.try_borrow_mut() {
-            Ok(mut key) => self.answer_with(request, peer, &mut key),
-            Err(_) => self.answer_with(request, peer, &mut String::new()),
+            Ok(mut key) => self.answer_with(request, peer.address, &mut key),
+            Err(_) => self.answer_with(request, peer.address, &mut String::new()),
         })
     }
 }

@@ -5,14 +5,13 @@
 //! wait for `/live/a/wait.m3u8`.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a tool for measurements")]
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request};
-use millstream_delivery::answer::{Answer, Delivery};
+use millstream_delivery::answer::{Answer, Delivery, Peer};
 use millstream_delivery::respond::{self, CacheLife, Entity};
 use millstream_http::front::{Door, Limits, Site, run};
 use millstream_http::tls::Certificate;
@@ -51,7 +50,7 @@ fn entity(size: usize, piece: usize, content_type: &'static str, cache: CacheLif
 }
 
 impl Delivery for Fixed {
-    fn answer(&self, request: &Request<()>, _: SocketAddr) -> Answer {
+    fn answer(&self, request: &Request<()>, _: Peer) -> Answer {
         let send = |e: &Entity| respond::entity(request.method(), request.headers(), e);
         match request.uri().path() {
             "/live/a/v/index.m3u8" => Answer::ready(RequestKind::Playlist, send(&self.playlist)),

@@ -9,7 +9,6 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -24,7 +23,7 @@ use millstream_telemetry::RequestKind;
 use tokio::io::ReadBuf;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::front::Lane;
+use crate::front::{Lane, Peer};
 use crate::full;
 use crate::head::{self, Asked, Begin, MAX_HEAD, Refusal};
 use crate::reply::{self, Framing};
@@ -97,7 +96,7 @@ pub struct Connection<S> {
     /// Gone once the full server has it.
     stream: Option<S>,
     lane: Arc<Lane>,
-    peer: SocketAddr,
+    peer: Peer,
     /// Fires at the deadline or before; then it is set again.
     timer: Pin<Box<Sleep>>,
     armed: Option<MonoTime>,
@@ -112,7 +111,7 @@ pub struct Connection<S> {
 
 impl<S: Socket> Connection<S> {
     /// A connection that was just accepted.
-    pub fn new(stream: S, peer: SocketAddr, lane: Arc<Lane>, seat: Seat) -> Self {
+    pub fn new(stream: S, peer: Peer, lane: Arc<Lane>, seat: Seat) -> Self {
         let deadline = Some(lane.site.clock.mono() + lane.limits.head_timeout);
         Connection {
             stream: Some(stream),
@@ -210,7 +209,7 @@ impl<S: Socket> Connection<S> {
     }
 
     fn refuse(&mut self, refusal: Refusal) -> Step {
-        tracing::debug!(peer = %self.peer, error = %refusal, "an HTTP request is refused");
+        tracing::debug!(peer = %self.peer.address, error = %refusal, "an HTTP request is refused");
         let now = self.lane.site.clock.mono();
         self.lane.site.metrics.answered(RequestKind::Other, refusal.status(), Duration::ZERO);
         self.lane.busy.begin();
@@ -356,7 +355,7 @@ impl<S: Socket> Connection<S> {
                 Poll::Ready(self.after(keep_alive, now))
             }
             Poll::Ready(Err(error)) => {
-                tracing::debug!(peer = %self.peer, %error, "an HTTP answer ends early");
+                tracing::debug!(peer = %self.peer.address, %error, "an HTTP answer ends early");
                 if sending.rest.is_some() || sending.framing == Framing::Close {
                     stream.abort_at_close();
                 }
@@ -432,7 +431,7 @@ impl<S: Socket> Future for Connection<S> {
                 Poll::Ready(Step::Over) => return Poll::Ready(()),
                 Poll::Pending => {
                     ready!(this.late(cx));
-                    tracing::debug!(peer = %this.peer, "an HTTP client is let go: it says nothing, or takes nothing");
+                    tracing::debug!(peer = %this.peer.address, "an HTTP client is let go: it says nothing, or takes nothing");
                     return Poll::Ready(());
                 }
             }

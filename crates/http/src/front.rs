@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use millstream_delivery::answer::Delivery;
+pub use millstream_delivery::answer::Peer;
 use millstream_media::time::{Clock, MonoTime};
 use millstream_telemetry::{HttpMetrics, ServerMetrics};
 use tokio::net::{TcpListener, TcpStream};
@@ -66,10 +67,6 @@ pub struct Site {
     /// For the time a request takes.
     pub clock: Arc<dyn Clock>,
 }
-
-/// The address of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer(pub SocketAddr);
 
 /// A listener, and the TLS to be spoken on it.
 pub struct Door {
@@ -299,7 +296,9 @@ async fn serve(lane: Arc<Lane>, mut arrivals: mpsc::Receiver<Arrival>) {
     while let Some(arrival) = arrivals.recv().await {
         let Ok(stream) = TcpStream::from_std(arrival.stream) else { continue };
         match arrival.tls {
-            None => drop(tokio::spawn(Connection::new(stream, arrival.peer, Arc::clone(&lane), arrival.seat))),
+            None => {
+                drop(tokio::spawn(Connection::new(stream, Peer::plain(arrival.peer), Arc::clone(&lane), arrival.seat)))
+            }
             Some(tls) => drop(tokio::spawn(greet(tls, stream, arrival.peer, Arc::clone(&lane), arrival.seat))),
         }
     }
@@ -311,6 +310,8 @@ async fn serve(lane: Arc<Lane>, mut arrivals: mpsc::Receiver<Arrival>) {
 async fn greet(tls: TlsAcceptor, stream: TcpStream, peer: SocketAddr, lane: Arc<Lane>, seat: Seat) {
     match tokio::time::timeout(lane.limits.head_timeout, tls.accept(stream)).await {
         Ok(Ok(stream)) => {
+            let certified = stream.get_ref().1.peer_certificates().is_some();
+            let peer = Peer { address: peer, tls: true, certified };
             let stream = Box::new(stream);
             if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
                 tokio::spawn(full::serve(lane, stream, bytes::Bytes::new(), peer, seat));

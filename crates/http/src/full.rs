@@ -1,7 +1,6 @@
 //! The full server: HTTP/1.1 and HTTP/2 as a well-kept library has them, for all that the short way leaves out.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -29,7 +28,7 @@ use crate::unread::{Token, Unread};
 const PRIORITY: HeaderName = HeaderName::from_static("priority");
 
 /// Serves a connection of which `said` was received already.
-pub async fn serve<S: Socket>(lane: Arc<Lane>, stream: S, said: Bytes, peer: SocketAddr, seat: Seat) {
+pub async fn serve<S: Socket>(lane: Arc<Lane>, stream: S, said: Bytes, peer: Peer, seat: Seat) {
     let _seat = seat;
     let limits = lane.limits;
     let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -58,11 +57,11 @@ pub async fn serve<S: Socket>(lane: Arc<Lane>, stream: S, said: Bytes, peer: Soc
     tokio::select! {
         ended = connection => {
             if let Err(error) = ended {
-                tracing::debug!(%peer, %error, "an HTTP connection ended early");
+                tracing::debug!(peer = %peer.address, %error, "an HTTP connection ended early");
             }
         }
         () = overdue(&unread, lane.site.clock.as_ref(), limits.answer_timeout) => {
-            tracing::debug!(%peer, "an HTTP client takes nothing of what it asked for; it is let go");
+            tracing::debug!(peer = %peer.address, "an HTTP client takes nothing of what it asked for; it is let go");
         }
     }
 }
@@ -75,7 +74,7 @@ async fn overdue(unread: &Unread, clock: &dyn Clock, limit: Duration) {
 }
 
 /// The answer to a request, counted.
-pub async fn answer<B>(lane: &Lane, peer: SocketAddr, unread: &Unread, mut request: Request<B>) -> Response<AnyBody>
+pub async fn answer<B>(lane: &Lane, peer: Peer, unread: &Unread, mut request: Request<B>) -> Response<AnyBody>
 where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<axum::BoxError>,
@@ -93,7 +92,7 @@ where
         (answer.kind, response.map(|body| AnyBody::Media(body, token)))
     } else {
         let kind = kind_of(request.uri().path());
-        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(peer);
         let response = match site.router.clone().oneshot(request.map(axum::body::Body::new)).await {
             Ok(response) => response,
             Err(never) => match never {},

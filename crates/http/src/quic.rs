@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
-use crate::front::Lane;
+use crate::front::{Lane, Peer};
 use crate::full;
 use crate::seats::{Places, Seat};
 use crate::tls::Certificate;
@@ -104,16 +104,17 @@ async fn said(stop: &mut watch::Receiver<bool>) {
 /// One connection: each request is a task of its own, which ends with the connection.
 async fn connection(incoming: Incoming, lane: Arc<Lane>, seat: Seat, mut stop: watch::Receiver<bool>) {
     let _seat = seat;
-    let peer = incoming.remote_address();
+    let address = incoming.remote_address();
     let patience = lane.limits.head_timeout;
     let Ok(Ok(quic)) = tokio::time::timeout(patience, async { incoming.accept()?.await }).await else {
-        tracing::debug!(%peer, "a QUIC handshake failed");
+        tracing::debug!(peer = %address, "a QUIC handshake failed");
         return;
     };
+    let peer = Peer { address, tls: true, certified: quic.peer_identity().is_some() };
     let mut builder = h3::server::builder();
     let built = builder.max_field_section_size(HEAD).build(h3_quinn::Connection::new(quic));
     let Ok(Ok(mut http)) = tokio::time::timeout(patience, built).await else {
-        tracing::debug!(%peer, "an HTTP/3 connection failed at its start");
+        tracing::debug!(peer = %address, "an HTTP/3 connection failed at its start");
         return;
     };
     let mut requests = JoinSet::new();
@@ -124,7 +125,7 @@ async fn connection(incoming: Incoming, lane: Arc<Lane>, seat: Seat, mut stop: w
                 Ok(Some(resolver)) => drop(requests.spawn(request(resolver, Arc::clone(&lane), peer))),
                 Ok(None) => break,
                 Err(error) => {
-                    tracing::debug!(%peer, %error, "an HTTP/3 connection ended");
+                    tracing::debug!(peer = %address, %error, "an HTTP/3 connection ended");
                     // Nobody reads what is still being made.
                     requests.abort_all();
                     break;
@@ -146,7 +147,7 @@ type Both = h3_quinn::BidiStream<Bytes>;
 type Send = h3_quinn::SendStream<Bytes>;
 type Receive = h3_quinn::RecvStream;
 
-async fn request(resolver: RequestResolver<h3_quinn::Connection, Bytes>, lane: Arc<Lane>, peer: std::net::SocketAddr) {
+async fn request(resolver: RequestResolver<h3_quinn::Connection, Bytes>, lane: Arc<Lane>, peer: Peer) {
     let resolved = tokio::time::timeout(lane.limits.head_timeout, resolver.resolve_request()).await;
     let Ok(Ok((request, stream))) = resolved else { return };
     let (send, receive): (RequestStream<Send, Bytes>, RequestStream<Receive, Bytes>) = split(stream);
@@ -156,7 +157,7 @@ async fn request(resolver: RequestResolver<h3_quinn::Connection, Bytes>, lane: A
     // Bytes that are not taken are bounded here by the stall time, and need not be counted.
     let response = full::answer(&lane, peer, &Unread::default(), asked).await;
     if let Err(error) = answer(send, response, head_only, stall).await {
-        tracing::debug!(%peer, error, "an HTTP/3 answer was not taken");
+        tracing::debug!(peer = %peer.address, error, "an HTTP/3 answer was not taken");
     }
 }
 

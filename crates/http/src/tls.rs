@@ -8,9 +8,10 @@ use std::time::Duration;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{ServerConfig, SupportedProtocolVersion};
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio_rustls::TlsAcceptor;
 
 /// How often the files are looked at.
@@ -56,6 +57,14 @@ pub enum Error {
         /// Why.
         cause: rustls::Error,
     },
+    /// A file's certificates cannot sign those of clients.
+    #[error("server.client_ca {} holds no certificate that can sign others ({cause})", path.display())]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: String,
+    },
     /// The TLS library refuses its own defaults.
     #[error("TLS cannot be set up")]
     Setup(#[from] rustls::Error),
@@ -69,6 +78,8 @@ pub struct Certificate {
     certificate: PathBuf,
     key: PathBuf,
     provider: Arc<CryptoProvider>,
+    /// Who may show a certificate of its own.
+    clients: Option<Arc<dyn ClientCertVerifier>>,
     current: RwLock<Arc<CertifiedKey>>,
 }
 
@@ -91,12 +102,23 @@ impl Certificate {
     /// # Errors
     /// If they cannot be read or do not belong together.
     pub fn open(certificate: &Path, key: &Path) -> Result<Arc<Self>, Error> {
+        Self::open_for(certificate, key, None)
+    }
+
+    /// The same. Clients are asked for a certificate that one in `authorities` (PEM) signed; who has none may connect, too,
+    /// and is told apart by [`crate::front::Peer::certified`].
+    ///
+    /// # Errors
+    /// If a file cannot be read, or certificate and key do not belong together.
+    pub fn open_for(certificate: &Path, key: &Path, authorities: Option<&Path>) -> Result<Arc<Self>, Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
+        let clients = authorities.map(|path| verifier(&provider, path)).transpose()?;
         let pair = pair(&provider, &read(certificate, key)?, certificate, key)?;
         Ok(Arc::new(Certificate {
             certificate: certificate.to_owned(),
             key: key.to_owned(),
             provider,
+            clients,
             current: RwLock::new(Arc::new(pair)),
         }))
     }
@@ -116,10 +138,13 @@ impl Certificate {
         versions: &[&'static SupportedProtocolVersion],
         protocols: &[&[u8]],
     ) -> Result<ServerConfig, Error> {
-        let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
-            .with_protocol_versions(versions)?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(Resolver(Arc::clone(self))));
+        let config =
+            ServerConfig::builder_with_provider(Arc::clone(&self.provider)).with_protocol_versions(versions)?;
+        let config = match &self.clients {
+            Some(clients) => config.with_client_cert_verifier(Arc::clone(clients)),
+            None => config.with_no_client_auth(),
+        };
+        let mut config = config.with_cert_resolver(Arc::new(Resolver(Arc::clone(self))));
         config.alpn_protocols = protocols.iter().map(|p| p.to_vec()).collect();
         config.ticketer = aws_lc_rs::Ticketer::new()?;
         // One ticket for a connection: a player opens one after the other.
@@ -185,6 +210,23 @@ fn read(certificate: &Path, key: &Path) -> Result<Files, Error> {
         std::fs::read(path).map_err(|cause| Error::Unreadable { setting, path: path.to_owned(), cause })
     };
     Ok(Files { certificate: bytes("server.tls_certificate", certificate)?, key: bytes("server.tls_key", key)? })
+}
+
+/// Accepts certificates of clients that those in the file signed; TLS refuses others before any request.
+fn verifier(provider: &Arc<CryptoProvider>, path: &Path) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+    let setting = "server.client_ca";
+    let bytes = std::fs::read(path).map_err(|cause| Error::Unreadable { setting, path: path.to_owned(), cause })?;
+    let mut roots = RootCertStore::empty();
+    let wrong = |cause: String| Error::Authorities { path: path.to_owned(), cause };
+    for certificate in CertificateDer::pem_slice_iter(&bytes) {
+        let not_pem = |cause| Error::NotPem { setting, what: "certificate", path: path.to_owned(), cause };
+        roots.add(certificate.map_err(not_pem)?).map_err(|error| wrong(error.to_string()))?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+        .allow_unauthenticated()
+        .build()
+        .map(|verifier| verifier as Arc<dyn ClientCertVerifier>)
+        .map_err(|error| wrong(error.to_string()))
 }
 
 fn pair(provider: &CryptoProvider, files: &Files, certificate: &Path, key: &Path) -> Result<CertifiedKey, Error> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use millstream_delivery::answer::{Answer, Delivery};
+use millstream_delivery::answer::{Answer, Delivery, Peer};
 use millstream_delivery::body::Body;
 use millstream_delivery::directives::Directives;
 use millstream_delivery::respond::{self, CacheLife, Entity};
@@ -245,8 +245,8 @@ fn later_media(kind: RequestKind, file: Later<File>, request: &Request<()>) -> A
 }
 
 impl Delivery for Origin {
-    fn answer(&self, request: &Request<()>, peer: SocketAddr) -> Answer {
-        self.respond(request, peer)
+    fn answer(&self, request: &Request<()>, peer: Peer) -> Answer {
+        self.respond(request, peer.address)
     }
 }
 

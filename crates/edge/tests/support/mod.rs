@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use millstream_delivery::answer::{Delivery as _, Reply};
+use millstream_delivery::answer::{Delivery as _, Peer, Reply};
 use millstream_delivery::body::Body;
 use millstream_edge::{Config, Edge};
 use millstream_telemetry::Metrics;
@@ -140,7 +140,7 @@ pub fn ask(
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let reply = edge.answer(&request.body(()).unwrap(), "127.0.0.1:5".parse().unwrap()).reply;
+    let reply = edge.answer(&request.body(()).unwrap(), Peer::plain("127.0.0.1:5".parse().unwrap())).reply;
     async move {
         match reply {
             Reply::Ready(response) => response,

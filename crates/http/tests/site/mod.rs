@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use millstream_delivery::answer::{Answer, Delivery};
+use millstream_delivery::answer::{Answer, Delivery, Peer};
 use millstream_delivery::body::{Body, BrokenOff};
 use millstream_delivery::respond::{self, CacheLife, Entity};
 use millstream_http::front::{Door, Limits, Site, run};
@@ -48,7 +48,7 @@ fn entity(pieces: Vec<Bytes>) -> Entity {
 }
 
 impl Delivery for Media {
-    fn answer(&self, request: &Request<()>, _: SocketAddr) -> Answer {
+    fn answer(&self, request: &Request<()>, peer: Peer) -> Answer {
         let send = |pieces| respond::entity(request.method(), request.headers(), &entity(pieces));
         let unfinished = |last: Result<Bytes, BrokenOff>| {
             let rest = futures::stream::iter([last]);
@@ -60,6 +60,10 @@ impl Delivery for Media {
                 RequestKind::Segment,
                 send(vec![vec![b'x'; LARGE / 2].into(), vec![b'x'; LARGE / 2].into()]),
             ),
+            "/live/a/who" => {
+                let text = format!("tls {} certified {}", peer.tls, peer.certified);
+                Answer::ready(RequestKind::Playlist, send(vec![text.into()]))
+            }
             "/live/a/chunks" => unfinished(Ok("two".into())),
             "/live/a/broken" => unfinished(Err(BrokenOff::GivenUp)),
             "/live/a/wait" => {

@@ -339,10 +339,34 @@ pub struct Access {
     pub groups: Vec<String>,
     /// Networks from which no signature is needed: edges that checked it already. Addresses of connections.
     pub edges: Vec<String>,
-    /// Networks of proxies whose `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host` are believed.
+    /// Networks of proxies whose word about a viewer is believed: its address, scheme and host.
     pub trusted_proxies: Vec<String>,
+    /// Which headers these proxies set themselves: `x-forwarded` for `X-Forwarded-For`, `-Proto` and `-Host`; `cloudfront`
+    /// for `CloudFront-Viewer-Address`, `CloudFront-Forwarded-Proto` and `CloudFront-Viewer-Country`.
+    #[schema(value_type = String)]
+    pub proxy_headers: ProxyHeaders,
     /// Web sites, such as `https://app.example`, whose pages may send signed cookies to this server from another host.
     pub sites: Vec<String>,
+}
+
+/// What trusted proxies say, and how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProxyHeaders {
+    /// As most proxies and load balancers.
+    #[default]
+    XForwarded,
+    /// As CloudFront.
+    Cloudfront,
+}
+
+impl From<ProxyHeaders> for millstream_delivery::viewer::ProxyHeaders {
+    fn from(headers: ProxyHeaders) -> Self {
+        match headers {
+            ProxyHeaders::XForwarded => Self::XForwarded,
+            ProxyHeaders::Cloudfront => Self::CloudFront,
+        }
+    }
 }
 
 impl From<LogFormat> for millstream_telemetry::log::Format {

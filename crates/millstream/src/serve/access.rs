@@ -9,6 +9,7 @@ use millstream_access::network::Network;
 use millstream_access::signed::{KeySet, PublicKey};
 use millstream_delivery::answer::Delivery;
 use millstream_delivery::guard::{Guarded, Rules, TimeOfDay, Trust};
+use millstream_delivery::viewer::Proxies;
 use millstream_media::time::Clock;
 
 use crate::config::Config;
@@ -32,9 +33,8 @@ pub fn guard(config: &Config, clock: &Arc<dyn Clock>, media: Arc<dyn Delivery>) 
         require: set.require,
         paths: set.paths.clone(),
         edges: networks(&set.edges)?,
-        proxies: networks(&set.trusted_proxies)?,
+        proxies: Proxies { networks: networks(&set.trusted_proxies)?, headers: set.proxy_headers.into() },
         sites: set.sites.clone(),
-        tls: config.server.https.get().is_some(),
     };
     let folder = config.key_folder();
     let keys = read(&folder, &set.groups)?;

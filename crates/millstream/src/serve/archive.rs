@@ -1,6 +1,5 @@
 //! The archive at the start: its store opened and tried, `/vod/` answered from it, old recordings deleted.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use millstream_archive::rewind::reel::Tail;
 use millstream_archive::rewind::{self, List, Rewind};
 use millstream_archive::store::{Environment, Store};
 use millstream_control::channel::ChannelName;
-use millstream_delivery::answer::{Answer, Delivery};
+use millstream_delivery::answer::{Answer, Delivery, Peer};
 use millstream_delivery::body::Body;
 use millstream_delivery::respond::{self, CacheLife};
 use millstream_delivery::shift::Shift;
@@ -134,7 +133,7 @@ impl Both {
 }
 
 impl Delivery for Both {
-    fn answer(&self, request: &Request<()>, peer: SocketAddr) -> Answer {
+    fn answer(&self, request: &Request<()>, peer: Peer) -> Answer {
         if request.uri().path().starts_with("/vod/") {
             self.vod.answer(request, peer)
         } else {

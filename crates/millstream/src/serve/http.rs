@@ -82,8 +82,8 @@ fn follow(certificate: Arc<Certificate>) -> Result<()> {
 /// The routes with the connection's address where the API looks for it.
 pub fn with_peer(router: axum::Router) -> axum::Router {
     router.layer(middleware::map_request(|mut request: Request| async {
-        if let Some(Peer(peer)) = request.extensions().get::<Peer>().copied() {
-            request.extensions_mut().insert(PeerAddr(peer));
+        if let Some(peer) = request.extensions().get::<Peer>().copied() {
+            request.extensions_mut().insert(PeerAddr(peer.address));
         }
         request
     }))

@@ -1,7 +1,6 @@
 //! Gives content keys to players that may watch: the licences of ClearKey, and keys alone. It stands behind the check of
 //! signed URLs and cookies, so that whoever may not watch gets no key.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -9,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use millstream_delivery::answer::{Answer, Delivery};
+use millstream_delivery::answer::{Answer, Delivery, Peer};
 use millstream_delivery::body::Body;
 use millstream_delivery::respond;
 use millstream_media::protection::KeyId;
@@ -65,7 +64,7 @@ impl KeyServer {
 }
 
 impl Delivery for KeyServer {
-    fn answer(&self, request: &Request<()>, peer: SocketAddr) -> Answer {
+    fn answer(&self, request: &Request<()>, peer: Peer) -> Answer {
         match self.keys(request) {
             Some(response) => Answer::ready(RequestKind::Other, response),
             None => self.inner.answer(request, peer),
