@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use millstream_tests::client::get;
 use millstream_tests::{Server, wait_for};
 use serde_json::Value;
 
@@ -84,6 +85,23 @@ fn an_mp4_becomes_an_asset_with_every_picture() {
         (&shown["kind"], &shown["title"], &shown["state"]),
         (&"import".into(), &"The talk".into(), &"ended".into())
     );
+    // A poster and a storyboard, and those of a clip.
+    let pictures = |asset: &str, sheet: &str| {
+        let tiles = get(&server.url(&format!("/vod/{asset}/storyboard.vtt"))).unwrap();
+        let text = String::from_utf8(tiles.body.to_vec()).unwrap();
+        assert!(text.contains(sheet), "{asset}: {text}");
+        let list = get(&server.url(&format!("/vod/{asset}/storyboard.m3u8"))).unwrap();
+        assert!(String::from_utf8(list.body.to_vec()).unwrap().contains("storyboard-0.jpg"));
+        for path in [format!("{asset}/poster.jpg"), "a-talk/storyboard-0.jpg".to_owned()] {
+            let picture = get(&server.url(&format!("/vod/{path}"))).unwrap();
+            assert_eq!((picture.status, &picture.body[..2]), (200, &[0xff, 0xd8][..]), "{path}");
+        }
+    };
+    pictures("a-talk", "storyboard-0.jpg");
+    let start = "1970-01-01T00:00:04Z";
+    let clip = ["asset", "clip", "--asset", "a-talk", "--start", start, "--end", "1970-01-01T00:00:06Z", "--json"];
+    let clip: Value = serde_json::from_str(&server.command(&clip).unwrap()).unwrap();
+    pictures(clip["id"].as_str().unwrap(), "../a-talk/storyboard-0.jpg");
     // The uploaded file is not kept.
     let spool = std::fs::read_dir(server.folder().join("data/imports")).unwrap().flatten();
     assert!(spool.into_iter().all(|f| f.path().extension().is_none_or(|e| e != "media")));
@@ -221,6 +239,9 @@ fn a_killed_server_goes_on_with_the_import_and_makes_nothing_twice() {
     let after = stored(&server, "long");
     assert!(before.iter().all(|segment| after.contains(segment)), "a stored segment was made again");
     assert!(server.log().contains("the import goes on"), "{}", server.log());
+    for sheet in [0, 1] {
+        assert!(server.folder().join(format!("data/store/vod/long/storyboard-{sheet}.jpg")).is_file(), "sheet {sheet}");
+    }
     let playlist = std::fs::read_to_string(server.folder().join("data/store/vod/long/360p/index.m3u8")).unwrap();
     assert!(!playlist.contains("DISCONTINUITY") && !playlist.contains("GAP"), "{playlist}");
 }

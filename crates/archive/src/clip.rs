@@ -4,6 +4,8 @@
 //! the playlists, the clip's document. A deletion marks the recording first and looks for references then: one of the
 //! two sees the other. The ends of one that is cut between segments are made behind that look.
 
+mod poster;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -21,6 +23,7 @@ use crate::recording;
 use crate::retention;
 use crate::running::Tail;
 use crate::store::{Store, StoreError};
+use crate::storyboard;
 use crate::time_shift::TimeShift;
 
 /// Why there is no clip.
@@ -192,6 +195,9 @@ pub async fn create(shift: &TimeShift, store: &Store, request: Request) -> Resul
     let lines = span(&view);
     let files = recorder::files(&view);
     (clip.start, clip.end) = (lines.map(|l| l.0), lines.map(|l| l.1));
+    if let Some(start) = clip.start.filter(|_| storyboard::is_there(&view)) {
+        poster::put(store, &of, &clip.id, start).await;
+    }
     recording::put_files(store, &clip.id, &files).await?;
     match documents::create_asset(store, &clip).await {
         Ok(_) => Ok(clip),

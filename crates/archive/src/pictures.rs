@@ -6,18 +6,19 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use millstream_media::storyboard::{SHEET_TILES, Storyboard, sheet_at, sheet_of};
+use futures::future::BoxFuture;
+use millstream_media::storyboard::{SHEET_TILES, Storyboard, sheet_at, sheet_of, tile_at};
 use millstream_media::time::UtcTime;
 use object_store::path::Path;
 use tokio::sync::mpsc;
 
 use crate::asset::AssetId;
 use crate::layout;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Pictures handed over that the task has not taken.
 const QUEUE: usize = 64;
-/// Objects that wait for the store, about 6 MB.
+/// Objects that wait for the store, about 6 MB. The oldest is given up, unless the source can wait.
 const MOST_WAITING: usize = 64;
 /// Posters of an asset: broadcasts often begin with black, so the first ones are replaced.
 const POSTERS: u32 = 4;
@@ -36,11 +37,21 @@ enum Message {
 pub struct Pictures(mpsc::Sender<Message>);
 
 impl Pictures {
-    /// Pictures of `asset`, and the task that puts them.
+    /// Pictures of `asset`, and the task that puts them. What the store does not take in time is given up.
     pub fn begin(store: Store, asset: AssetId) -> (Pictures, impl Future<Output = ()> + Send + 'static) {
+        Self::with(store, asset, false)
+    }
+
+    /// As [`Pictures::begin`], for a source that can wait: while the store takes nothing, [`Pictures::put_tile`] and
+    /// [`Pictures::put_poster`] wait.
+    pub fn begin_patient(store: Store, asset: AssetId) -> (Pictures, impl Future<Output = ()> + Send + 'static) {
+        Self::with(store, asset, true)
+    }
+
+    fn with(store: Store, asset: AssetId, patient: bool) -> (Pictures, impl Future<Output = ()> + Send + 'static) {
         let (sender, inbox) = mpsc::channel(QUEUE);
         let board = Storyboard::new(2 * SHEET_TILES as usize);
-        let task = Task { store, asset, board, sheet: None, posters: 0, waiting: VecDeque::new() };
+        let task = Task { store, asset, patient, board, sheet: None, posters: 0, waiting: VecDeque::new() };
         (Pictures(sender), task.run(inbox))
     }
 
@@ -53,11 +64,23 @@ impl Pictures {
     pub fn poster(&self, picture: Bytes) {
         let _ = self.0.try_send(Message::Poster(picture));
     }
+
+    /// As [`Pictures::tile`], but waits for room.
+    pub async fn put_tile(&self, time: UtcTime, picture: Bytes) {
+        let _ = self.0.send(Message::Tile(time, picture)).await;
+    }
+
+    /// As [`Pictures::poster`], but waits for room.
+    pub async fn put_poster(&self, picture: Bytes) {
+        let _ = self.0.send(Message::Poster(picture)).await;
+    }
 }
 
 struct Task {
     store: Store,
     asset: AssetId,
+    /// Nothing more is taken while as much waits as may.
+    patient: bool,
     board: Storyboard,
     /// The sheet of the newest tile.
     sheet: Option<i64>,
@@ -65,23 +88,33 @@ struct Task {
     waiting: VecDeque<(Path, Bytes)>,
 }
 
+type Putting = BoxFuture<'static, Option<(Path, Bytes)>>;
+
 impl Task {
     async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
         let mut has_failed = false;
+        // A put goes on while pictures come: they may come faster than the store answers.
+        let mut putting: Option<Putting> = None;
         loop {
-            let next = self.waiting.front().cloned();
+            if putting.is_none() {
+                putting = self.waiting.front().cloned().map(|next| put(self.store.clone(), next, has_failed));
+            }
+            let has_room = !self.patient || self.waiting.len() < MOST_WAITING;
             tokio::select! {
-                message = inbox.recv() => match message {
-                    Some(message) => self.take(message),
+                message = inbox.recv(), if has_room => match message {
+                    Some(message) => self.take(message).await,
                     None => break,
                 },
-                stored = put(&self.store, next, has_failed) => has_failed = !self.stored(stored),
+                stored = finished(&mut putting) => has_failed = !self.stored(stored),
             }
         }
         self.end_sheet();
         let mut failures = 0;
         while let Some(next) = self.waiting.front().cloned() {
-            let stored = put(&self.store, Some(next), has_failed).await;
+            let stored = match putting.take() {
+                Some(putting) => putting.await,
+                None => put(self.store.clone(), next, has_failed).await,
+            };
             has_failed = !self.stored(stored);
             failures += u32::from(has_failed);
             if failures > LAST_ATTEMPTS {
@@ -91,21 +124,34 @@ impl Task {
         }
     }
 
-    fn take(&mut self, message: Message) {
+    async fn take(&mut self, message: Message) {
         match message {
             Message::Tile(time, picture) => {
                 let sheet = sheet_at(time);
                 if self.sheet.is_some_and(|before| before != sheet) {
                     self.end_sheet();
                 }
+                let is_first = self.sheet.is_none();
                 self.sheet = Some(sheet);
                 self.board.push(time, picture);
+                if is_first && tile_at(time) > sheet.saturating_mul(SHEET_TILES) {
+                    self.go_on_with(sheet).await;
+                }
             }
             Message::Poster(picture) if self.posters < POSTERS => {
                 self.posters += 1;
                 self.wait(layout::file(&self.asset, layout::POSTER), picture);
             }
             Message::Poster(_) => {}
+        }
+    }
+
+    /// Begins in the middle of a sheet: its first tiles may be in the store, put by who was there before.
+    async fn go_on_with(&mut self, sheet: i64) {
+        match self.store.get(&layout::sheet(&self.asset, sheet)).await {
+            Ok((stored, _)) => self.board.restore(sheet, &stored),
+            Err(StoreError::NotFound { .. }) => {}
+            Err(error) => tracing::debug!(asset = %self.asset, %error, "a sheet cannot be gone on with"),
         }
     }
 
@@ -134,17 +180,26 @@ impl Task {
     }
 }
 
-/// Puts an object and gives it back; `None` if that failed. Without one it waits for ever.
-async fn put(store: &Store, object: Option<(Path, Bytes)>, after_failure: bool) -> Option<(Path, Bytes)> {
-    let Some((path, bytes)) = object else { return std::future::pending().await };
-    if after_failure {
-        tokio::time::sleep(RETRY).await;
-    }
-    match store.put(&path, bytes.clone().into()).await {
-        Ok(_) => Some((path, bytes)),
-        Err(error) => {
-            tracing::debug!(%path, %error, "a thumbnail could not be put");
-            None
+/// Waits for a put, and for ever without one.
+async fn finished(putting: &mut Option<Putting>) -> Option<(Path, Bytes)> {
+    let Some(running) = putting else { return std::future::pending().await };
+    let stored = running.await;
+    *putting = None;
+    stored
+}
+
+/// Puts an object and gives it back; `None` if that failed.
+fn put(store: Store, (path, bytes): (Path, Bytes), after_failure: bool) -> Putting {
+    Box::pin(async move {
+        if after_failure {
+            tokio::time::sleep(RETRY).await;
         }
-    }
+        match store.put(&path, bytes.clone().into()).await {
+            Ok(_) => Some((path, bytes)),
+            Err(error) => {
+                tracing::debug!(%path, %error, "a thumbnail could not be put");
+                None
+            }
+        }
+    })
 }

@@ -7,11 +7,11 @@ use std::fs::File;
 use std::io;
 use std::time::Duration;
 
-use bytes::BytesMut;
-use millstream_encode_wire::message::{FileFacts, FromWorker, Ladder, ToWorker, WorkerStats};
+use bytes::{Bytes, BytesMut};
+use millstream_encode_wire::message::{FileFacts, FromWorker, Ladder, PictureKind, ToWorker, WorkerStats};
 use millstream_encode_wire::{VERSION, frame};
 use millstream_media::grid::{AAC_FRAME_SAMPLES, FrameIndex, SegmentGrid};
-use millstream_media::time::Timescale;
+use millstream_media::time::{Timescale, UtcTime};
 use millstream_media::track::{RenditionName, Track};
 use millstream_media::unit::Sample;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -46,6 +46,15 @@ pub enum FileEvent {
         rendition: RenditionName,
         /// On its track's timescale.
         sample: Sample,
+    },
+    /// A picture by itself: a tile of the storyboard, or a poster.
+    Picture {
+        /// Which of the two.
+        kind: PictureKind,
+        /// When it is shown.
+        time: UtcTime,
+        /// A JPEG.
+        data: Bytes,
     },
     /// Counters, about once a second.
     Stats(WorkerStats),
@@ -167,6 +176,9 @@ impl FileEncoder {
                     let sample = Sample { dts: start, composition_offset: 0, duration, key: true, data: payload };
                     FileEvent::Sample { rendition: name, sample }
                 }
+                FromWorker::Picture { kind, frame } => {
+                    FileEvent::Picture { kind, time: plan.grid.frame_time(frame), data: payload }
+                }
                 FromWorker::Stats(stats) => FileEvent::Stats(stats),
                 FromWorker::Warning(text) => FileEvent::Warning(text),
                 FromWorker::FileRead { losses } => FileEvent::Read { losses },
@@ -176,7 +188,7 @@ impl FileEncoder {
         }
     }
 
-    async fn message(&mut self) -> Result<(FromWorker, bytes::Bytes), FileError> {
+    async fn message(&mut self) -> Result<(FromWorker, Bytes), FileError> {
         loop {
             match frame::decode::<FromWorker>(&mut self.input) {
                 Ok(Some(message)) => return Ok(message),

@@ -12,13 +12,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::{Either, select};
 use millstream_archive::asset::{Asset, TrackInfo};
+use millstream_archive::pictures::Pictures;
 use millstream_archive::recording::Options;
 use millstream_archive::{AssetId, Handle, Recording, Store, StoreError};
 use millstream_encode::file_encoder::{FileEncoder, FileError, FileEvent, FilePlan};
 use millstream_encode::ladder::{InputShape, LadderConfig};
 use millstream_encode::process::WorkerProcess;
 use millstream_encode::rate;
-use millstream_encode_wire::message::{FileFacts, WorkerStats};
+use millstream_encode_wire::message::{FileFacts, PictureKind, WorkerStats};
 use millstream_media::cmaf;
 use millstream_media::grid::SegmentGrid;
 use millstream_media::segment::{Chunk, SegmentEnd};
@@ -142,8 +143,10 @@ pub async fn run(
     if first > 1 {
         tell(News::GoesOn(first));
     }
-    let stored = tokio::spawn(recording.run());
-    let mut work = Work::new(&plan, first, handle);
+    let mut stored = tokio::spawn(recording.run());
+    let (pictures, put) = Pictures::begin_patient(setup.store.clone(), wanted.asset.clone());
+    let mut drawn = tokio::spawn(put);
+    let mut work = Work::new(&plan, first, handle, pictures);
     let made = {
         let encoding = std::pin::pin!(encode(&mut encoder, plan, &mut work, &mut tell));
         match select(encoding, std::pin::pin!(stop.wait_for(|s| *s))).await {
@@ -167,10 +170,18 @@ pub async fn run(
     }
     drop(work);
     // Until all is put; or not, if it is to stop.
-    let stored = match select(std::pin::pin!(stored), std::pin::pin!(stop.wait_for(|s| *s))).await {
+    let all = async {
+        let _ = (&mut drawn).await;
+        (&mut stored).await
+    };
+    let stored = match select(std::pin::pin!(all), std::pin::pin!(stop.wait_for(|s| *s))).await {
         Either::Left((asset, _)) => asset.ok(),
         Either::Right(_) => None,
     };
+    // The newest tiles are to be there when it goes on; what is put later than that would outlive a deletion.
+    if !drawn.is_finished() && tokio::time::timeout(LEAVE_WITHIN, &mut drawn).await.is_err() {
+        drawn.abort();
+    }
     match made? {
         _ if was_deleted => Ok(Outcome::Deleted),
         Some(losses) if !has_any => Err(Failure::Unusable(match losses.is_empty() {
@@ -241,6 +252,8 @@ async fn encode(
                 tell(News::Note(format!("rendition {name} cannot be made: {reason}")));
             }
             FileEvent::Sample { rendition, sample } => work.sample(rendition, sample),
+            FileEvent::Picture { kind: PictureKind::Tile, time, data } => work.pictures.put_tile(time, data).await,
+            FileEvent::Picture { kind: PictureKind::Poster, data, .. } => work.pictures.put_poster(data).await,
             FileEvent::Stats(stats) => tell(News::Stats(stats)),
             FileEvent::Warning(text) => tell(News::Note(text)),
             FileEvent::Read { losses: said } => losses = said,
@@ -259,6 +272,7 @@ async fn encode(
 struct Work {
     grid: SegmentGrid,
     handle: Handle,
+    pictures: Pictures,
     assembly: Assembly,
     abreast: Abreast,
     /// The rendition by which the picture's time is known.
@@ -273,12 +287,13 @@ struct Work {
 }
 
 impl Work {
-    fn new(plan: &FilePlan, first: u64, handle: Handle) -> Self {
+    fn new(plan: &FilePlan, first: u64, handle: Handle, pictures: Pictures) -> Self {
         let video: Vec<RenditionName> = plan.ladder.video.iter().map(|r| r.name.clone()).collect();
         let audio = plan.ladder.audio.iter().map(|r| r.name.clone()).collect();
         Work {
             grid: plan.grid,
             handle,
+            pictures,
             abreast: Abreast::new(!video.is_empty()),
             leading: video.first().cloned(),
             sound: plan.ladder.audio.as_ref().map(|a| a.name.clone()),
@@ -351,7 +366,8 @@ impl Work {
         let chunks = self.chunks.remove(rendition)?;
         if let Some((first, tracks)) = self.line_up.take() {
             let init = period::init_version(&tracks);
-            let tracks = tracks.into_iter().map(|(track, init)| (TrackInfo::of(&track), init)).collect();
+            let info = |track: &Track| TrackInfo { pictures: track.is_video(), ..TrackInfo::of(track) };
+            let tracks = tracks.into_iter().map(|(track, init)| (info(&track), init)).collect();
             self.handle.put_line_up(first, &init, tracks).await.ok()?;
         }
         let jump = end.discontinuity || self.jumped == Some(end.segment);

@@ -1,5 +1,5 @@
 //! Joining JPEG pictures (ISO/IEC 10918-1) without decoding them: pictures of one size that were coded with the same
-//! tables become one picture in which they stand below each other.
+//! tables become one picture in which they stand below each other; and taking such a picture apart again.
 //!
 //! The coded data of each picture begin with fresh predictors and end on a byte, which is just what a restart interval
 //! is (E.1.4, E.2.4): so the scan of the joined picture is theirs, one after the other, with restart markers between.
@@ -111,6 +111,52 @@ pub fn stack(pictures: &[Bytes]) -> Option<Bytes> {
     Some(Bytes::from(out))
 }
 
+/// The `count` pictures that [`stack`] joined to this one, the first at the top. `None` if it was not made so.
+pub fn split(joined: &Bytes, count: u16) -> Option<Vec<Bytes>> {
+    if joined.first_chunk::<2>() != Some(&[0xff, SOI]) || joined.last_chunk::<2>() != Some(&[0xff, EOI]) {
+        return None;
+    }
+    // Its own header: without the restart interval, and with the height of one.
+    let mut header = vec![0xff, SOI];
+    let mut at = 2;
+    let mut scan = loop {
+        let [0xff, marker, high, low] = *joined.get(at..)?.first_chunk::<4>()? else { return None };
+        let end = at + 2 + usize::from(u16::from_be_bytes([high, low]));
+        if end > MAX_HEADER_BYTES {
+            return None;
+        }
+        let begins = header.len();
+        if marker != DRI {
+            header.extend_from_slice(joined.get(at..end)?);
+        }
+        if marker == SOF0 {
+            let height = header.get_mut(begins + 5..begins + 7)?;
+            let all = u16::from_be_bytes([*height.first()?, *height.last()?]);
+            let one = all.checked_div(count).filter(|one| one.checked_mul(count) == Some(all))?;
+            height.copy_from_slice(&one.to_be_bytes());
+        }
+        at = end;
+        if marker == SOS {
+            break joined.get(end..joined.len() - 2)?;
+        }
+    };
+    let mut pictures = Vec::with_capacity(usize::from(count));
+    for index in 0..usize::from(count) {
+        let marker = [0xff, 0xd0 + (index % RESTARTS) as u8];
+        let end = scan.windows(2).position(|w| w == marker);
+        let (own, rest) = match end {
+            Some(end) => (scan.get(..end)?, scan.get(end + 2..)?),
+            None => (scan, &[][..]),
+        };
+        let picture = Bytes::from([&header, own, &[0xff, EOI]].concat());
+        // Restarts that are not ours are found here: each part is a picture of its own.
+        Parts::of(&picture)?;
+        pictures.push(picture);
+        scan = rest;
+    }
+    scan.is_empty().then_some(pictures)
+}
+
 /// Whether the picture can be stacked with others of its kind, and its size: width and height in pixels.
 pub fn size(jpeg: &Bytes) -> Option<(u16, u16)> {
     Parts::of(jpeg).map(|p| (p.width, p.height))
@@ -148,6 +194,22 @@ mod tests {
         }
         want.extend([0xff, EOI]);
         assert_eq!(joined[scan..], want);
+    }
+
+    #[test]
+    fn a_joined_picture_falls_into_its_parts() {
+        let pictures: Vec<Bytes> = (0..12).map(|n| picture(1, &[n, 0xff, 0, n])).collect();
+        let joined = stack(&pictures).unwrap();
+        assert_eq!(split(&joined, 12).unwrap(), pictures);
+        for other in [0, 1, 5, 11, 24] {
+            assert_eq!(split(&joined, other), None, "{other} parts");
+        }
+        for cut in 0..joined.len() {
+            let mut hostile = joined.slice(..cut).to_vec();
+            hostile.extend([0xff, EOI]);
+            let parts = split(&Bytes::from(hostile), 12).unwrap_or_default();
+            assert!(parts.iter().all(|p| size(p).is_some()), "cut at {cut}");
+        }
     }
 
     #[test]

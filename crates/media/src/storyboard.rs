@@ -72,6 +72,11 @@ pub const SHEETS: &str = "storyboard.m3u8";
 /// File name of the list of tiles (WebVTT).
 pub const TILES: &str = "storyboard.vtt";
 
+/// The tiles of a sheet, the first at the top; `None` if it is no sheet of ours.
+pub fn tiles_of(sheet: &Bytes) -> Option<Vec<Bytes>> {
+    jpeg::split(sheet, SHEET_TILES as u16)
+}
+
 /// The newest tiles.
 #[derive(Clone, Debug)]
 pub struct Storyboard {
@@ -94,6 +99,15 @@ impl Storyboard {
         self.tiles.insert(tile_at(time), picture);
         while self.tiles.len() > self.most {
             self.tiles.pop_first();
+        }
+    }
+
+    /// Takes the tiles of a sheet that was made before, but for those that are there already.
+    pub fn restore(&mut self, sheet: i64, picture: &Bytes) {
+        for (tile, picture) in (sheet.saturating_mul(SHEET_TILES)..).zip(tiles_of(picture).unwrap_or_default()) {
+            if !self.tiles.contains_key(&tile) {
+                self.push(tile_time(tile), picture);
+            }
         }
     }
 
@@ -168,6 +182,21 @@ mod tests {
         assert_eq!(board.sheet(0), None);
         board.forget_before(2);
         assert_eq!(board.span(), Some(24..=24));
+    }
+
+    #[test]
+    fn a_sheet_that_was_made_before_is_gone_on_with() {
+        let mut before = Storyboard::new(100);
+        for (k, mark) in [(12, 1), (13, 2), (14, 3)] {
+            before.push(tile_time(k), tile(mark));
+        }
+        let mut board = Storyboard::new(100);
+        board.push(tile_time(15), tile(4));
+        board.restore(1, &before.sheet(1).unwrap());
+        board.push(tile_time(16), tile(5));
+        assert_eq!(marks(&board.sheet(1).unwrap()), [1, 2, 3, 4, 5, 3, 3, 3, 3, 3, 3, 3]);
+        board.restore(2, &Bytes::from_static(b"no sheet"));
+        assert_eq!(board.span(), Some(12..=23));
     }
 
     #[test]
