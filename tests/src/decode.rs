@@ -55,6 +55,19 @@ pub fn decoded_frames(file: &[u8]) -> usize {
     String::from_utf8_lossy(&out).lines().filter(|l| !l.starts_with('#')).count()
 }
 
+/// Frames of the first video track that ffmpeg decrypts with this key and decodes. It reads from a pipe: of a file that it
+/// can seek in, ffmpeg 5.1 reads all fragments first and then takes the subsamples of the last one for all.
+///
+/// # Panics
+/// If it says anything.
+pub fn decrypted_frames(file: &[u8], key: &str) -> usize {
+    let before = ["-nostdin", "-v", "error", "-xerror", "-decryption_key", key, "-i", "pipe:0", "-map", "0:v:0"];
+    let after = ["-fps_mode", "passthrough", "-f", "framecrc", "-"];
+    let (out, complaints) = run("ffmpeg", &[&before[..], &after].concat(), file);
+    assert!(complaints.is_empty(), "ffmpeg complains: {complaints}");
+    String::from_utf8_lossy(&out).lines().filter(|l| !l.starts_with('#')).count()
+}
+
 /// Pictures of a file, scaled to one grey value each: to see what is shown without comparing pixels.
 pub fn brightness(file: &[u8]) -> Vec<u8> {
     let filter = ["-vf", "scale=1:1:flags=area,format=gray", "-f", "rawvideo", "-"];

@@ -4,7 +4,7 @@
 //! - [`server`]: starts `millstream serve` in a folder of its own, stops or kills it, starts it again.
 //! - [`publisher`]: ffmpeg as a broadcaster.
 //! - [`client`]: HTTP, playlists, the API.
-//! - [`decode`]: what ffprobe and ffmpeg make of the segments.
+//! - [`decode`]: what ffprobe and ffmpeg make of the segments; [`decrypt`] of encrypted ones.
 //! - [`faults`]: a proxy that fails as it is told; [`s3`]: an S3 server.
 //! - [`process`]: signals, memory and children of a process.
 //! - [`wait`]: the one place that sleeps.
@@ -14,6 +14,7 @@
 
 pub mod client;
 pub mod decode;
+pub mod decrypt;
 pub mod faults;
 pub mod process;
 pub mod publisher;

@@ -63,6 +63,7 @@ enum Refused {
     NotEnded,
     TooLong,
     Mixed,
+    Encrypted,
     Failed,
 }
 
@@ -193,6 +194,10 @@ impl Downloads {
         let id = &asset.id;
         let _permit = self.inner.makers.acquire().await.map_err(|_| Refused::Failed)?;
         let tracks = choose(asset, wanted)?;
+        // What `senc` says of each sample has no place in a file without fragments.
+        if asset.line_ups.iter().flat_map(|l| &l.tracks).any(|t| t.protection.is_some()) {
+            return Err(Refused::Encrypted);
+        }
         let rows = self.inner.index.rows(id, UtcTime(0), UtcTime(i64::MAX)).await.map_err(|e| failed(id, &e))?;
         let pieces = pieces(asset, &tracks, &rows);
         if pieces.is_empty() {
@@ -453,6 +458,7 @@ fn refuse(refused: &Refused) -> Response<Body> {
             StatusCode::CONFLICT,
             "the asset has more than 6000000 frames of a track (27 hours at 60 frames per second); make clips of it\n",
         ),
+        Refused::Encrypted => (StatusCode::CONFLICT, "the asset is encrypted and has no progressive file; play it\n"),
         Refused::Mixed => {
             (StatusCode::CONFLICT, "the rendition changes its timescale; make a clip of each part, or choose another\n")
         }

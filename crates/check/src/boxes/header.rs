@@ -1,5 +1,6 @@
 //! The CMAF header (init segment): what it says, and rules 3.1, 3.2, 3.3, 3.9 and 1.19.
 
+use super::encryption::{self, Encryption};
 use super::walk::{Box, be_by_version, be16, be32, boxes, child, children, descend, name};
 use crate::finding::Findings;
 
@@ -27,8 +28,10 @@ pub struct Header {
     pub timescale: u32,
     /// Kind of media.
     pub media: Media,
-    /// Sample entry type, such as `avc1`.
+    /// Sample entry type, such as `avc1`; of an encrypted track the one that decryption gives back.
     pub sample_entry: [u8; 4],
+    /// How samples are encrypted, if they are.
+    pub encryption: Option<Encryption>,
     /// RFC 6381 string, as far as we can tell.
     pub codec: String,
     /// Width and height of the sample entry (video).
@@ -154,7 +157,12 @@ fn track(
     if be_by_version(mdhd.body, at + 4, version) != Some(0) {
         findings.error("3.1", url, "the duration in mdhd is not 0");
     }
-    let entry = sample_entry(&stbl, media, url, findings)?;
+    let mut entry = sample_entry(&stbl, media, url, findings)?;
+    let key_id = entry.encryption.as_ref().map(|e| e.key_id);
+    let systems = encryption::systems(moov, key_id, url, findings);
+    if let Some(encryption) = &mut entry.encryption {
+        encryption.systems = systems;
+    }
     Some(Header {
         major_brand,
         brands,
@@ -162,6 +170,7 @@ fn track(
         timescale,
         media,
         sample_entry: entry.kind,
+        encryption: entry.encryption,
         codec: entry.codec,
         size: entry.size,
         sample_rate: entry.sample_rate,
@@ -245,6 +254,7 @@ fn edit_list(trak: &Box<'_>, url: &str, findings: &mut Findings) -> Option<i64> 
 
 struct Entry {
     kind: [u8; 4],
+    encryption: Option<Encryption>,
     codec: String,
     size: (u32, u32),
     sample_rate: u32,
@@ -258,7 +268,14 @@ fn sample_entry(stbl: &Box<'_>, media: Media, url: &str, findings: &mut Findings
         findings.error("3.1", url, "stsd has no sample entry");
         return None;
     };
-    let mut out = Entry { kind: entry.kind, codec: entry.name(), size: (0, 0), sample_rate: 0, nal_length_bytes: 4 };
+    let mut out = Entry {
+        kind: entry.kind,
+        encryption: None,
+        codec: entry.name(),
+        size: (0, 0),
+        sample_rate: 0,
+        nal_length_bytes: 4,
+    };
     let inner = match media {
         Media::Video => {
             out.size = (u32::from(be16(entry.body, 24)?), u32::from(be16(entry.body, 26)?));
@@ -270,14 +287,17 @@ fn sample_entry(stbl: &Box<'_>, media: Media, url: &str, findings: &mut Findings
         }
         Media::Other => Vec::new(),
     };
+    if let Some((original, encryption)) = encryption::of_entry(entry, &inner, url, findings) {
+        (out.kind, out.codec, out.encryption) = (original, name(original), Some(encryption));
+    }
     let find = |kind: &[u8; 4]| inner.iter().find(|b| b.is(kind));
-    match &entry.kind {
+    match &out.kind {
         b"avc1" | b"avc3" => {
             let Some([_, profile, constraints, level, lengths, ..]) = find(b"avcC").map(|b| b.body) else {
                 findings.error("3.1", url, "an AVC sample entry without avcC");
                 return None;
             };
-            out.codec = format!("{}.{profile:02x}{constraints:02x}{level:02x}", entry.name());
+            out.codec = format!("{}.{profile:02x}{constraints:02x}{level:02x}", name(out.kind));
             out.nal_length_bytes = usize::from(lengths & 3) + 1;
         }
         b"hvc1" | b"hev1" => {

@@ -1,5 +1,8 @@
 //! A media segment: what it holds, and rules 3.2, 3.4, 3.5, 3.6 (inside), 3.7, 3.8, 3.9, 3.11, 3.12 to 3.15, 1.21.
 
+use std::collections::BTreeSet;
+
+use super::encryption;
 use super::header::{Header, Media, order};
 use super::walk::{Box, be_by_version, be32, boxes, child, children, name};
 use crate::finding::Findings;
@@ -48,10 +51,11 @@ pub fn read(bytes: &[u8], header: &Header, url: &str, findings: &mut Findings) -
     layout(&top, header, url, findings);
     let mut out: Option<Segment> = None;
     let mut expected = None;
+    let mut ivs = BTreeSet::new();
     for (index, moof) in top.iter().enumerate().filter(|(_, b)| b.is(b"moof")) {
         let mdat = top.get(index + 1).filter(|b| b.is(b"mdat"));
         let Some(mdat) = mdat else { continue };
-        let chunk = chunk(bytes, moof, mdat, header, out.is_none(), url, findings)?;
+        let chunk = chunk((bytes, moof, mdat), header, out.is_none(), &mut ivs, url, findings)?;
         if expected.is_some_and(|e| e != chunk.start) {
             let message = format!("a chunk starts at {}, the one before ends at {}", chunk.start, expected?);
             findings.error("3.6", url, message);
@@ -136,11 +140,10 @@ fn styp(this: &Box<'_>, url: &str, findings: &mut Findings) {
 }
 
 fn chunk(
-    bytes: &[u8],
-    moof: &Box<'_>,
-    mdat: &Box<'_>,
+    (bytes, moof, mdat): (&[u8], &Box<'_>, &Box<'_>),
     header: &Header,
     first: bool,
+    ivs: &mut BTreeSet<Vec<u8>>,
     url: &str,
     findings: &mut Findings,
 ) -> Option<Segment> {
@@ -176,6 +179,8 @@ fn chunk(
         starts_independent(bytes, mdat, &samples, header, url, findings);
     }
     nal_units(bytes, mdat, &samples, header, url, findings);
+    let sizes: Vec<usize> = samples.iter().map(|s| s.size as usize).collect();
+    encryption::chunk(traf, moof, (&sizes, mdat.body), header, ivs, url, findings);
     let mut sample_durations: Vec<u32> = samples.iter().map(|s| s.duration).collect();
     sample_durations.sort_unstable();
     sample_durations.dedup();

@@ -2,11 +2,13 @@
 //!
 //! - [`tree`]: XML to a tree.
 //! - [`mpd`]: the tree to an MPD, and rules of form.
+//! - [`protection`]: rules of `ContentProtection`.
 //! - [`single`]: rules of one version.
 //! - [`change`]: rules between two versions.
 
 pub mod change;
 pub mod low_latency;
 pub mod mpd;
+pub mod protection;
 pub mod single;
 pub mod tree;

@@ -95,6 +95,8 @@ pub struct Representation {
     pub other_addressing: Option<&'static str>,
     /// `BaseURL` of period, set and representation, outermost first.
     pub bases: Vec<String>,
+    /// `ContentProtection`, its own and the set's.
+    pub protection: Vec<Element>,
     /// The element, for its attributes.
     pub tree: Element,
 }
@@ -344,6 +346,7 @@ impl Form<'_> {
                 .into_iter()
                 .find(|name| levels.iter().any(|l| l.child(name).is_some())),
             bases: levels.iter().rev().filter_map(|l| l.child("BaseURL")).map(|b| b.text.clone()).collect(),
+            protection: levels.iter().flat_map(|l| l.all("ContentProtection")).cloned().collect(),
             tree: element.clone(),
         }
     }

@@ -6,6 +6,7 @@ use millstream_media::time::{NANOS_PER_SECOND, UtcTime};
 
 use super::low_latency;
 use super::mpd::{AdaptationSet, Mpd, Representation, Template};
+use super::protection;
 use crate::finding::Findings;
 use crate::text::seconds;
 
@@ -41,6 +42,7 @@ pub fn check(mpd: &Mpd, now: UtcTime, url: &str, findings: &mut Findings) {
             adaptation_set(set, url, findings);
             low_latency::adaptation_set(mpd, set, url, findings);
             for representation in &set.representations {
+                protection::check(representation, url, findings);
                 segments(mpd, period.start.unwrap_or(0), representation, now, url, findings);
             }
         }

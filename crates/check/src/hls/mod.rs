@@ -2,6 +2,7 @@
 //!
 //! - [`attributes`]: attribute lists, strictly.
 //! - [`playlist`]: lines to a playlist, tolerant of what it does not know.
+//! - [`keys`]: rules of encryption.
 //! - [`low_latency`]: rules of parts, hints, reports and delta updates.
 //! - [`single`]: rules of one version of a media playlist.
 //! - [`change`]: rules between two versions.
@@ -9,6 +10,7 @@
 
 pub mod attributes;
 pub mod change;
+pub mod keys;
 pub mod low_latency;
 pub mod playlist;
 pub mod set;

@@ -3,6 +3,7 @@
 use millstream_media::time::UtcTime;
 
 use super::attributes::Attributes;
+use super::keys::{self, Keys};
 use crate::finding::{Findings, Line};
 use crate::text::{has_milliseconds, parse_decimal_nanos, parse_iso8601};
 
@@ -28,6 +29,8 @@ pub struct Multivariant {
     pub media: Vec<Attributes>,
     /// `EXT-X-I-FRAME-STREAM-INF`.
     pub i_frames: Vec<Attributes>,
+    /// `EXT-X-SESSION-KEY`.
+    pub session_keys: Vec<Attributes>,
 }
 
 /// A media playlist.
@@ -88,6 +91,8 @@ pub struct Segment {
     pub date_time: Option<UtcTime>,
     /// Its `EXT-X-MAP`: URI and byte range.
     pub map: Option<(String, Option<ByteRange>)>,
+    /// `EXT-X-KEY` in force.
+    pub keys: Keys,
     /// `EXT-X-BYTERANGE`.
     pub byte_range: Option<ByteRange>,
     /// `EXT-X-BITRATE` in kbit/s.
@@ -245,6 +250,7 @@ impl Reader<'_> {
                 "EXT-X-INDEPENDENT-SEGMENTS" => out.independent_segments = true,
                 "EXT-X-STREAM-INF" => stream_inf = self.attributes(tag, value),
                 "EXT-X-MEDIA" => out.media.extend(self.attributes(tag, value)),
+                "EXT-X-SESSION-KEY" => out.session_keys.extend(self.key(tag, value)),
                 "EXT-X-I-FRAME-STREAM-INF" => out.i_frames.extend(self.attributes(tag, value)),
                 _ => {}
             }
@@ -261,6 +267,7 @@ impl Reader<'_> {
         let mut has_extinf = false;
         let mut map = None;
         let mut bitrate = None;
+        let mut keys = Keys::default();
         let mut discontinuities = 0_u64;
         let mut part_seen = false;
         for line in lines {
@@ -278,6 +285,7 @@ impl Reader<'_> {
                 discontinuities += u64::from(next.discontinuity);
                 next.discontinuity_number = out.discontinuity_sequence.unwrap_or(0).saturating_add(discontinuities);
                 next.map.clone_from(&map);
+                next.keys = keys.clone();
                 next.bitrate_kbps = bitrate;
                 if let (Some(range), Some(before)) = (&mut next.byte_range, out.segments.last())
                     && range.offset == u64::MAX
@@ -339,6 +347,11 @@ impl Reader<'_> {
                 "EXT-X-BITRATE" => bitrate = self.integer("1.23", tag, value),
                 "EXT-X-PROGRAM-DATE-TIME" => next.date_time = self.date_time(value),
                 "EXT-X-BYTERANGE" => next.byte_range = self.byte_range(value),
+                "EXT-X-KEY" => {
+                    if let Some(key) = self.key(tag, value) {
+                        keys.push(key);
+                    }
+                }
                 "EXT-X-MAP" => {
                     map = self.attributes(tag, value).and_then(|a| {
                         let range = a.get("BYTERANGE").and_then(|r| self.byte_range(r));
@@ -398,6 +411,13 @@ impl Reader<'_> {
             byte_range,
             line: self.line,
         }
+    }
+
+    /// A key, and rule 1.51 on its form.
+    fn key(&mut self, tag: &str, value: &str) -> Option<Attributes> {
+        let key = self.attributes(tag, value)?;
+        keys::form(&key, tag, self.url, self.findings);
+        Some(key)
     }
 
     fn attributes(&mut self, tag: &str, value: &str) -> Option<Attributes> {

@@ -2,8 +2,8 @@
 
 use millstream_media::time::NANOS_PER_SECOND;
 
-use super::low_latency;
 use super::playlist::Media;
+use super::{keys, low_latency};
 use crate::finding::Findings;
 use crate::text::seconds;
 
@@ -36,6 +36,7 @@ fn floor(media: &Media) -> (u64, &'static str) {
         (map && !media.i_frames_only, 6, "EXT-X-MAP"),
         (has("EXT-X-DEFINE"), 8, "EXT-X-DEFINE"),
         (skipped, 9, "EXT-X-SKIP"),
+        (true, keys::floor(media).0, keys::floor(media).1),
     ]
     .into_iter()
     .filter(|(used, ..)| *used)
@@ -122,7 +123,9 @@ fn discontinuities(media: &Media, url: &str, findings: &mut Findings) {
     }
     for pair in media.segments.windows(2) {
         let [a, b] = pair else { continue };
-        if a.map.is_some() && b.map.is_some() && a.map != b.map && !b.discontinuity {
+        // Another key needs another header of the same track, which is no discontinuity.
+        let rekeyed = a.keys != b.keys && !a.keys.list().is_empty() && !b.keys.list().is_empty();
+        if a.map.is_some() && b.map.is_some() && a.map != b.map && !b.discontinuity && !rekeyed {
             let message = format!("EXT-X-MAP changes before segment {} without EXT-X-DISCONTINUITY", b.number);
             findings.error_at("1.16", url, b.line, message);
         }

@@ -6,6 +6,7 @@ use millstream_media::time::{NANOS_PER_SECOND, UtcTime};
 use super::Watch;
 use super::rendition::{Fact, Rendition};
 use crate::hls::attributes::Attributes;
+use crate::hls::keys;
 use crate::hls::playlist::Multivariant;
 use crate::hls::set::has_video;
 use crate::text::{resolve, seconds};
@@ -27,6 +28,8 @@ pub(super) fn check(watch: &mut Watch<'_>, url: &str, list: Option<&Multivariant
     }
     switching_set(watch, renditions);
     if let Some(list) = list {
+        let media = renditions.iter().filter_map(Rendition::media);
+        keys::session(list, url, media, &mut watch.findings);
         for (attributes, uri) in &list.variants {
             variant(watch, url, list, attributes, uri, renditions);
         }

@@ -10,7 +10,7 @@ use super::Watch;
 use super::rendition::{Rendition, hash};
 use crate::boxes::{header, segment};
 use crate::dash::mpd::{self, Entry, Mpd, Representation, Template};
-use crate::dash::{change, single};
+use crate::dash::{change, protection, single};
 use crate::fetch::Request;
 use crate::text::{parse_iso8601, resolve};
 
@@ -112,6 +112,7 @@ impl Manifest {
                 .and_then(|r| header::read(&r.body, &header_url, &mut watch.findings));
             if let Some(header) = &read {
                 self.compare_header(watch, representation, template, header);
+                protection::against_header(representation, header, &self.url, &mut watch.findings);
             }
             self.headers.insert(header_url.clone(), read);
         }

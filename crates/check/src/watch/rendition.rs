@@ -13,6 +13,7 @@ use crate::boxes::header::{self, Header, Media as HeaderMedia};
 use crate::boxes::segment;
 use crate::epoch;
 use crate::hls::change;
+use crate::hls::keys;
 use crate::hls::low_latency;
 use crate::hls::playlist::{self, Media, Playlist};
 use crate::hls::single;
@@ -260,6 +261,10 @@ impl Rendition {
         if self.i_frames {
             return;
         }
+        if entry.keys.whole_segments() {
+            watch.not_read(format!("media of {} under METHOD=AES-128", self.url));
+            return;
+        }
         if header_url.is_empty() {
             if looks_like_boxes(&response.body) {
                 let message = format!("segment {} has no EXT-X-MAP", entry.number);
@@ -270,6 +275,8 @@ impl Rendition {
             return;
         }
         let Some(Some(header)) = self.headers.get(&header_url) else { return };
+        let what = format!("segment {}", entry.number);
+        keys::against_header(&entry.keys, header, &what, &self.url, &mut watch.findings);
         let Some(segment) = segment::read(&response.body, header, &url, &mut watch.findings) else { return };
         if let Some(lock) = watch.options.epoch {
             epoch::check(lock, entry.number, joined, header, &segment, &url, &mut watch.findings);

@@ -2,10 +2,12 @@
 //! frames a second and 2 s segments. Everything is a function of the time it is asked at. A test breaks one thing.
 
 pub mod fault;
+pub mod protection;
 
 use bytes::Bytes;
 use millstream_check::fetch::{Fetch, FetchError, Request, Response};
 use millstream_media::time::UtcTime;
+use protection::Protection;
 
 /// When a run begins: inside of a segment.
 pub const START_MS: i64 = 1_721_482_860_700;
@@ -27,16 +29,22 @@ pub struct World {
     now: UtcTime,
     fault: Fault,
     low_latency: bool,
+    protection: Option<Protection>,
 }
 
 impl World {
     pub fn new(fault: Fault) -> Self {
-        World { now: UtcTime::from_millis(START_MS), fault, low_latency: false }
+        World { now: UtcTime::from_millis(START_MS), fault, low_latency: false, protection: None }
     }
 
     /// The same with parts of half a second.
     pub fn low_latency(fault: Fault) -> Self {
         World { low_latency: true, ..World::new(fault) }
+    }
+
+    /// The same, encrypted.
+    pub fn protected(protection: Protection, fault: Fault) -> Self {
+        World { protection: Some(protection), ..World::new(fault) }
     }
 
     /// Lets the time pass that a blocked answer is held, or says that it is refused.
@@ -78,16 +86,21 @@ impl World {
         let number = file.strip_suffix(".m4s").and_then(|n| n.parse::<u64>().ok());
         let (kind, body) = match (file, number) {
             ("time", _) => ("text/plain", self.now.to_iso8601().into_bytes()),
-            ("index.m3u8", _) if rendition == "demo" => ("application/vnd.apple.mpegurl", multivariant()),
+            ("index.m3u8", _) if rendition == "demo" => {
+                ("application/vnd.apple.mpegurl", multivariant(self.protection))
+            }
             ("index.m3u8", _) if self.low_latency => {
                 let playlist = low_latency(rendition, self.now.as_millis() as u64, request.url.contains("_HLS_skip"));
                 ("application/vnd.apple.mpegurl", playlist)
             }
-            ("index.m3u8", _) => ("application/vnd.apple.mpegurl", media(rendition, newest, false)),
-            ("iframes.m3u8", _) => ("application/vnd.apple.mpegurl", media(rendition, newest, true)),
-            ("manifest.mpd", _) => ("application/dash+xml", mpd(newest)),
-            ("init.mp4", _) => ("video/mp4", header(rendition)),
-            (_, Some(n)) if n <= newest && n + LISTED + KEPT > newest => ("video/mp4", segment(rendition, n)),
+            ("index.m3u8" | "iframes.m3u8", _) => {
+                ("application/vnd.apple.mpegurl", media(rendition, newest, file == "iframes.m3u8", self.protection))
+            }
+            ("manifest.mpd", _) => ("application/dash+xml", mpd(newest, self.protection)),
+            ("init.mp4", _) => ("video/mp4", header(rendition, self.protection)),
+            (_, Some(n)) if n <= newest && n + LISTED + KEPT > newest => {
+                ("video/mp4", segment(rendition, n, self.protection))
+            }
             _ if part.is_some_and(|(n, _)| n <= newest + 1) => {
                 let (n, p) = part.unwrap_or_default();
                 ("video/mp4", part_bytes(rendition, n, p))
@@ -143,9 +156,12 @@ impl Fetch for World {
 
 const RENDITIONS: [(&str, u16, u16); 2] = [("720p", 1280, 720), ("360p", 640, 360)];
 
-fn multivariant() -> Vec<u8> {
+fn multivariant(protection: Option<Protection>) -> Vec<u8> {
     let mut out = String::from("#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-INDEPENDENT-SEGMENTS\n");
     out += "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"aac\",NAME=\"main\",LANGUAGE=\"und\",DEFAULT=YES,URI=\"audio/index.m3u8\"\n";
+    for key in protection.iter().flat_map(|_| ["720p", "audio"]) {
+        out += &format!("#EXT-X-SESSION-KEY:{}\n", protection::hls(key));
+    }
     for (name, width, height) in RENDITIONS {
         out += &format!(
             "#EXT-X-STREAM-INF:BANDWIDTH=90000,AVERAGE-BANDWIDTH=80000,CODECS=\"avc1.64001f,mp4a.40.2\",\
@@ -156,12 +172,15 @@ fn multivariant() -> Vec<u8> {
     out.into_bytes()
 }
 
-fn media(rendition: &str, newest: u64, i_frames: bool) -> Vec<u8> {
+fn media(rendition: &str, newest: u64, i_frames: bool, protection: Option<Protection>) -> Vec<u8> {
     let first = newest + 1 - LISTED;
     let mut out = format!("#EXTM3U\n#EXT-X-VERSION:{}\n#EXT-X-TARGETDURATION:2\n", if i_frames { 5 } else { 6 });
     out += &format!("#EXT-X-MEDIA-SEQUENCE:{first}\n#EXT-X-DISCONTINUITY-SEQUENCE:3\n#EXT-X-INDEPENDENT-SEGMENTS\n");
     if i_frames {
         out += "#EXT-X-I-FRAMES-ONLY\n";
+    }
+    if protection.is_some() {
+        out += &format!("#EXT-X-KEY:{}\n", protection::hls(rendition));
     }
     out += "#EXT-X-MAP:URI=\"init.mp4?v=1\"\n";
     for n in first..=newest {
@@ -225,10 +244,10 @@ fn low_latency(rendition: &str, now_ms: u64, skip: bool) -> Vec<u8> {
 fn part_bytes(rendition: &str, n: u64, p: u64) -> Vec<u8> {
     let frame: u64 = if rendition == "audio" { 1024 } else { 1000 };
     let (start, end) = (part_start(rendition, n, p), part_start(rendition, n, p + 1));
-    chunk(rendition, n, start, (end - start) / frame, frame, p == 0)
+    chunk(rendition, n, start, (end - start) / frame, frame, (p == 0, None))
 }
 
-fn mpd(newest: u64) -> Vec<u8> {
+fn mpd(newest: u64, protection: Option<Protection>) -> Vec<u8> {
     let first = newest + 1 - LISTED;
     let mut sets = String::new();
     for (id, kind, names, codecs) in
@@ -251,8 +270,9 @@ fn mpd(newest: u64) -> Vec<u8> {
                 format!("<Representation id=\"{name}\" bandwidth=\"80000\"{size}/>")
             })
             .collect();
+        let protection = protection.map(|p| p.dash(names[0])).unwrap_or_default();
         sets += &format!(
-            "<AdaptationSet id=\"{id}\" mimeType=\"{kind}/mp4\" codecs=\"{codecs}\" segmentAlignment=\"true\">\
+            "<AdaptationSet id=\"{id}\" mimeType=\"{kind}/mp4\" codecs=\"{codecs}\" segmentAlignment=\"true\">{protection}\
              <SegmentTemplate timescale=\"{scale}\" startNumber=\"{first}\" media=\"$RepresentationID$/$Number$.m4s\" \
              initialization=\"$RepresentationID$/init.mp4?v=1\"><SegmentTimeline>{timeline}</SegmentTimeline>\
              </SegmentTemplate>{representations}</AdaptationSet>"
@@ -294,7 +314,7 @@ fn words(values: &[u32]) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_be_bytes()).collect()
 }
 
-fn header(rendition: &str) -> Vec<u8> {
+fn header(rendition: &str, protection: Option<Protection>) -> Vec<u8> {
     let audio = rendition == "audio";
     let (_, _, scale) = place(rendition, 1);
     let matrix = [0x0001_0000, 0, 0, 0, 0x0001_0000, 0, 0, 0, 0x4000_0000];
@@ -311,10 +331,13 @@ fn header(rendition: &str) -> Vec<u8> {
         ];
         let fixed =
             [&[0; 6][..], &[0, 1], &[0; 8], &[0, 2, 0, 16, 0, 0, 0, 0], &(48_000_u32 << 16).to_be_bytes()].concat();
-        bx(b"mp4a", &[&fixed, &bx(b"esds", &[esds])])
+        let sinf = protection.map(|p| p.sinf(b"mp4a", rendition)).unwrap_or_default();
+        bx(if protection.is_some() { b"enca" } else { b"mp4a" }, &[&fixed, &bx(b"esds", &[esds]), &sinf])
     } else {
         let fixed = [&[0; 6][..], &[0, 1], &[0; 16], &width.to_be_bytes(), &height.to_be_bytes(), &[0; 50]].concat();
-        bx(b"avc1", &[&fixed, &bx(b"avcC", &[&[1, 0x64, 0, 0x1f, 0xff, 0xe1]])])
+        let sinf = protection.map(|p| p.sinf(b"avc1", rendition)).unwrap_or_default();
+        let kind = if protection.is_some() { b"encv" } else { b"avc1" };
+        bx(kind, &[&fixed, &bx(b"avcC", &[&[1, 0x64, 0, 0x1f, 0xff, 0xe1]]), &sinf])
     };
     let stbl = bx(
         b"stbl",
@@ -340,25 +363,27 @@ fn header(rendition: &str) -> Vec<u8> {
             &bx(b"mvhd", &[&words(&mvhd)]),
             &bx(b"trak", &[&bx(b"tkhd", &[&words(&tkhd)]), &mdia]),
             &bx(b"mvex", &[&bx(b"trex", &[&words(&[0, 1, 1, 0, 0, 0])])]),
+            &protection.map(|_| protection::pssh(rendition)).unwrap_or_default(),
         ],
     );
     [bx(b"ftyp", &[b"cmf2", &[0; 4], b"iso6cmfccmf2"]), moov].concat()
 }
 
 /// A segment of two chunks.
-fn segment(rendition: &str, n: u64) -> Vec<u8> {
+fn segment(rendition: &str, n: u64, protection: Option<Protection>) -> Vec<u8> {
     let (start, duration, _) = place(rendition, n);
     let frame: u64 = if rendition == "audio" { 1024 } else { 1000 };
     let samples = duration / frame;
     let half = samples / 2;
     let styp = bx(b"styp", &[b"cmfs", &[0; 4], b"cmffcmfs"]);
     let prft = bx(b"prft", &[&words(&[0x0100_0000, 1, 0, 0, 0, 0])]);
-    let first = chunk(rendition, n, start, half, frame, true);
-    let second = chunk(rendition, n, start + half * frame, samples - half, frame, false);
+    let first = chunk(rendition, n, start, half, frame, (true, protection));
+    let second = chunk(rendition, n, start + half * frame, samples - half, frame, (false, protection));
     [styp, prft, first, second].concat()
 }
 
-fn chunk(rendition: &str, n: u64, start: u64, samples: u64, frame: u64, first: bool) -> Vec<u8> {
+fn chunk(rendition: &str, n: u64, start: u64, samples: u64, frame: u64, how: (bool, Option<Protection>)) -> Vec<u8> {
+    let (first, protection) = how;
     let audio = rendition == "audio";
     let mut data = Vec::new();
     let mut runs = Vec::new();
@@ -377,10 +402,13 @@ fn chunk(rendition: &str, n: u64, start: u64, samples: u64, frame: u64, first: b
     // Duration in tfhd; size and flags in trun.
     let tfhd = bx(b"tfhd", &[&words(&[0x0002_0008, 1, frame as u32])]);
     let tfdt = bx(b"tfdt", &[&words(&[0x0100_0000]), &start.to_be_bytes()]);
-    let moof_length = 8 + 16 + 8 + tfhd.len() + tfdt.len() + 8 + 12 + runs.len() * 8;
+    let sizes: Vec<u32> = runs.iter().map(|[size, _]| *size).collect();
+    let before = 8 + 16 + 8 + tfhd.len() + tfdt.len() + 8 + 12 + runs.len() * 8;
+    let senc = protection.map(|p| p.senc(rendition, start, &sizes, before)).unwrap_or_default();
+    let moof_length = before + senc.len();
     let trun =
         bx(b"trun", &[&words(&[0x0100_0601, runs.len() as u32, moof_length as u32 + 8]), &words(&runs.concat())]);
-    let moof = bx(b"moof", &[&bx(b"mfhd", &[&words(&[0, n as u32])]), &bx(b"traf", &[&tfhd, &tfdt, &trun])]);
+    let moof = bx(b"moof", &[&bx(b"mfhd", &[&words(&[0, n as u32])]), &bx(b"traf", &[&tfhd, &tfdt, &trun, &senc])]);
     assert_eq!(moof.len(), moof_length);
     [moof, bx(b"mdat", &[&data])].concat()
 }
