@@ -64,7 +64,8 @@ fn what_left_the_window_comes_from_the_recording_and_all_of_it_as_one_file() {
     assert!(short.len() <= 14, "the live list stays short: {short:?}");
 
     // The deep list reaches back to the first segment; its numbers are those of the live list.
-    let deep = listed(&text(&server, &format!("{list}?dvr")));
+    let whole = text(&server, &format!("{list}?dvr"));
+    let deep = listed(&whole);
     let first = *seen.keys().next().unwrap();
     assert!(deep[0] <= first && deep.len() >= 38, "{deep:?}");
     assert!(deep.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{deep:?}");
@@ -72,6 +73,10 @@ fn what_left_the_window_comes_from_the_recording_and_all_of_it_as_one_file() {
         let again = get(&server.url(&format!("/live/demo/{name}/{number}.m4s"))).expect("an answer");
         assert!(again.status == 200 && again.body == *bytes, "segment {number} is not what was served live");
     }
+    // A page that shows how far back one may go need not read that list.
+    let reach = get_json(&server.url("/live/demo/rewind.json")).expect("JSON");
+    let from = whole.lines().find_map(|l| l.strip_prefix("#EXT-X-PROGRAM-DATE-TIME:"));
+    assert_eq!((reach["from"].as_str(), reach["seconds"].as_u64()), (from, Some(600)), "{reach}");
     // What the multivariant playlist is asked for goes on to its lists (MediaPackage's time shift).
     assert!(text(&server, "/live/demo/index.m3u8?dvr").contains("/index.m3u8?dvr"));
     assert!(text(&server, "/live/demo/manifest.mpd?dvr").contains(&format!("startNumber=\"{}\"", deep[0])));

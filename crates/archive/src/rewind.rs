@@ -18,6 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use millstream_delivery::shift::Shift;
 use millstream_media::cmaf::read;
+use millstream_media::storyboard;
 use millstream_media::time::{MonoTime, UtcTime};
 use millstream_media::track::RenditionName;
 
@@ -57,6 +58,8 @@ pub enum List {
     IFrames(RenditionName, bool),
     /// DASH MPD.
     Mpd,
+    /// How far back the list goes: `{"from": TIME, "seconds": DEPTH}`. Its start moves on when the depth is reached.
+    Reach,
 }
 
 /// What a channel is, for a look into its past.
@@ -178,6 +181,35 @@ impl Rewind {
         Err(Failed::NotThere(EXPIRED))
     }
 
+    /// A sheet of the storyboard, of a minute that is over.
+    ///
+    /// # Errors
+    /// See [`Failed`].
+    pub async fn sheet(&self, channel: &Channel, number: i64) -> Result<Bytes, Failed> {
+        let (start, end) = (storyboard::sheet_time(number), storyboard::sheet_time(number.saturating_add(1)));
+        let horizon = self.horizon(channel);
+        if end < horizon {
+            return Err(Failed::NotThere(NO_PICTURE));
+        }
+        let recordings = self.recordings(&channel.name, horizon).await?;
+        // A minute in which one recording followed another lies in both.
+        for chapter in recordings.iter().rev().filter(|c| c.start < end).take(2) {
+            let Ok(asset) = self.asset(&chapter.id).await else { continue };
+            if asset.state == State::Deleting {
+                continue;
+            }
+            match self.inner.vod.media(&chapter.id, layout::sheet(&chapter.id, number)).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(Missing::Failed) => return Err(Failed::Away),
+                Err(Missing::NotThere | Missing::Gone) => {}
+            }
+            if chapter.start < start {
+                break;
+            }
+        }
+        Err(Failed::NotThere(NO_PICTURE))
+    }
+
     /// A list.
     ///
     /// # Errors
@@ -230,6 +262,13 @@ impl Rewind {
                     time_url,
                 };
                 dash::shifted(reel.line_ups(), reel.rows(), &how).ok_or(Failed::NotLive)
+            }
+            List::Reach => {
+                reel.cut_holes(target_duration);
+                let Form::Moving(depth) = span.form else { return Err(Failed::NotLive) };
+                let first = reel.rows().first().and_then(|row| reel.times(row));
+                let (from, _) = first.ok_or(Failed::NotThere("no rewind\n"))?;
+                Ok(serde_json::json!({ "from": from.to_iso8601(), "seconds": depth.as_secs() }).to_string())
             }
             List::Media(name, delta) | List::IFrames(name, delta) => {
                 if moving {
@@ -393,6 +432,7 @@ impl Rewind {
     }
 }
 
+const NO_PICTURE: &str = "no such picture, not yet or no longer\n";
 const EXPIRED: &str = "no such segment, or no longer\n";
 
 /// `tfdt` of a segment's first fragment, in ticks.

@@ -40,6 +40,8 @@ pub enum Manifest {
     IFrames(RenditionName, Form),
     /// DASH MPD.
     Mpd,
+    /// How far back the list of another time reaches, as JSON. A window by itself has none.
+    Reach,
 }
 
 /// What viewers' pages may know of a channel.
@@ -436,6 +438,7 @@ fn render(window: &Window, manifest: &Manifest) -> Option<Entity> {
         Manifest::Media(rendition, form) => (hls::media(window, rendition, *form)?, HLS_TYPE),
         Manifest::IFrames(rendition, form) => (hls::iframes(window, rendition, *form)?, HLS_TYPE),
         Manifest::Mpd => (dash::mpd(window, &dash::MpdOptions { time_url: TIME_URL })?, DASH_TYPE),
+        Manifest::Reach => return None,
     };
     let identity = Bytes::from(text);
     // STANDARDS 1.48: half a target duration for what changes with each segment, a second for what changes with each part.

@@ -10,7 +10,7 @@ use millstream_delivery::answer::{Answer, Delivery, Peer};
 use millstream_delivery::body::Body;
 use millstream_delivery::directives::Directives;
 use millstream_delivery::respond::{self, CacheLife, Entity};
-use millstream_delivery::shift::Shift;
+use millstream_delivery::shift::{Depth, Shift};
 use millstream_media::time::Clock;
 use millstream_media::track::RenditionName;
 use millstream_package::hls::Form;
@@ -121,7 +121,15 @@ impl Origin {
             },
             Resource::Poster => (RequestKind::Other, picture(channel.pictures.newest_poster())),
             Resource::Sheets => (RequestKind::Other, picture(channel.pictures.sheets())),
-            Resource::Sheet(n) => (RequestKind::Other, picture(channel.pictures.sheet(n))),
+            Resource::Sheet(n) => {
+                let entity = channel.pictures.sheet(n);
+                if let (None, Some(past)) = (&entity, &self.past) {
+                    return later_media(RequestKind::Other, past.sheet(route.channel, &channel, n), request);
+                }
+                (RequestKind::Other, picture(entity))
+            }
+            // Only what keeps the past knows it.
+            Resource::Rewind => (RequestKind::Other, respond::not_found("no rewind\n")),
             Resource::Status => (RequestKind::Other, send(&status_entity(channel.status().json))),
         };
         Answer::ready(kind, response)
@@ -135,6 +143,10 @@ impl Origin {
         request: &Request<()>,
         peer: SocketAddr,
     ) -> Option<Answer> {
+        if route.resource == Resource::Rewind {
+            let shift = Shift { depth: Some(Depth::Whole), ..Shift::default() };
+            return self.past_of(route, channel, request, RequestKind::Other, Manifest::Reach, shift);
+        }
         let query = request.uri().query()?;
         let form = || if query.contains("_HLS_skip=") { Form::Delta } else { Form::Full };
         let (kind, manifest) = match route.resource {
@@ -154,8 +166,21 @@ impl Origin {
                 return Some(Answer::ready(kind, refused));
             }
         };
-        let past = Arc::clone(self.past.as_ref()?);
         channel.viewers.seen(client_hash(request, peer), self.clock.mono());
+        self.past_of(route, channel, request, kind, manifest, shift)
+    }
+
+    /// What the past has to say, if there is one.
+    fn past_of(
+        &self,
+        route: &Route<'_>,
+        channel: &Arc<ChannelOrigin>,
+        request: &Request<()>,
+        kind: RequestKind,
+        manifest: Manifest,
+        shift: Shift,
+    ) -> Option<Answer> {
+        let past = Arc::clone(self.past.as_ref()?);
         // What ends before now does not depend on what is live.
         if shift.end.is_none() && channel.is_stale_at(self.clock.utc()) {
             return Some(Answer::ready(kind, respond::unavailable("the newest segment is too old\n")));

@@ -22,6 +22,7 @@ use crate::channel::{ChannelOrigin, DASH_TYPE, HLS_TYPE, Manifest, compress, con
 const MAX_LISTS: usize = 256;
 /// Most bytes of lists that are kept, compressed ones included.
 const MAX_BYTES: usize = 64 << 20;
+const JSON_TYPE: &str = "application/json";
 
 /// What comes from elsewhere, later.
 pub type Later<T> = Pin<Box<dyn Future<Output = Result<T, Gone>> + Send>>;
@@ -42,8 +43,8 @@ pub enum Gone {
 pub struct File {
     /// All of it: the bytes that were served live.
     pub bytes: Bytes,
-    /// Of an audio rendition.
-    pub audio: bool,
+    /// What it is.
+    pub content_type: &'static str,
 }
 
 /// Keeps what the windows no longer have.
@@ -53,6 +54,9 @@ pub trait Past: Send + Sync + 'static {
 
     /// An init segment of this version.
     fn init(&self, name: &str, channel: &Arc<ChannelOrigin>, rendition: RenditionName, version: &str) -> Later<File>;
+
+    /// A sheet of the storyboard under its live name.
+    fn sheet(&self, name: &str, channel: &Arc<ChannelOrigin>, number: i64) -> Later<File>;
 
     /// The text of a manifest of another time.
     fn manifest(&self, name: &str, channel: &Arc<ChannelOrigin>, manifest: Manifest, shift: Shift) -> Later<String>;
@@ -111,7 +115,11 @@ impl Shifted {
             }
         };
         let (name, manifest, _) = key;
-        let content_type = if manifest == Manifest::Mpd { DASH_TYPE } else { HLS_TYPE };
+        let content_type = match manifest {
+            Manifest::Mpd => DASH_TYPE,
+            Manifest::Reach => JSON_TYPE,
+            _ => HLS_TYPE,
+        };
         let is_multivariant = manifest == Manifest::Multivariant;
         let made = slot.get_or_try_init(|| async move {
             let text = past.manifest(&name, &channel, manifest, shift).await?;
@@ -139,10 +147,9 @@ fn bytes_of(entity: &Entity) -> usize {
 /// The answer to a request for a media file that the window no longer has.
 pub(crate) async fn media(file: Later<File>, method: Method, headers: HeaderMap) -> Response<Body> {
     match file.await {
-        Ok(File { bytes, audio }) => {
+        Ok(File { bytes, content_type }) => {
             let pieces = vec![bytes];
             let etag = content_tag(&pieces);
-            let content_type = if audio { "audio/mp4" } else { "video/mp4" };
             let entity = Entity { pieces, gzip: None, etag, content_type, cache: CacheLife::Immutable };
             respond::entity(&method, &headers, &entity)
         }

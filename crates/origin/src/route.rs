@@ -11,6 +11,8 @@ pub enum Resource<'a> {
     Mpd,
     /// `status.json`: what a viewer's page may know of the channel's state.
     Status,
+    /// `rewind.json`: how far back viewers may go.
+    Rewind,
     /// `poster.jpg`: a picture that stands for the channel.
     Poster,
     /// `storyboard.m3u8`: the sheets of small pictures that there are.
@@ -50,6 +52,7 @@ pub fn parse<'a>(path: &'a str, query: Option<&'a str>) -> Option<Route<'a>> {
             "index.m3u8" => Resource::Multivariant,
             "manifest.mpd" => Resource::Mpd,
             "status.json" => Resource::Status,
+            "rewind.json" => Resource::Rewind,
             storyboard::POSTER => Resource::Poster,
             storyboard::SHEETS => Resource::Sheets,
             _ => Resource::Sheet(storyboard::sheet_number(rest)?),
@@ -95,6 +98,7 @@ mod tests {
             ("/live/demo/index.m3u8", None, Resource::Multivariant),
             ("/live/demo/manifest.mpd", None, Resource::Mpd),
             ("/live/demo/status.json", None, Resource::Status),
+            ("/live/demo/rewind.json", None, Resource::Rewind),
             ("/live/demo/poster.jpg", None, Resource::Poster),
             ("/live/demo/storyboard.m3u8", None, Resource::Sheets),
             ("/live/demo/storyboard-29923112.jpg", Some("tiles=3"), Resource::Sheet(29_923_112)),

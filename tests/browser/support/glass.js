@@ -6,18 +6,24 @@ import { join } from "node:path";
 
 /** Bits of the time in the picture, in ms: it comes round after 4.6 hours. */
 const BITS = 24;
+/** Width of a cell in a picture of this width. */
 const CELL = 20;
+const WIDTH = 1280;
 
 /**
  * ffmpeg as a camera: over a moving picture it draws, in black and white cells along the upper edge, the time of day in
  * milliseconds at which each frame was made.
+ *
+ * @param {string} url where to publish to
+ * @param {number} [width] of the picture, which is 16:9
  */
-export function camera(url) {
+export function camera(url, width = WIDTH) {
+  const cell = (CELL * width) / WIDTH;
   const clock =
     `scale=${BITS}:1,format=gray,geq=lum='255*mod(floor(T*1000/pow(2,X)),2)',` +
-    `scale=${BITS * CELL}:${CELL}:flags=neighbor,format=yuv420p`;
+    `scale=${BITS * cell}:${cell}:flags=neighbor,format=yuv420p`;
   const picture =
-    "testsrc2=size=1280x720:rate=30,format=yuv420p,settb=1/1000,setpts=RTCTIME/1000,split[p][t];" +
+    `testsrc2=size=${width}x${(width * 9) / 16}:rate=30,format=yuv420p,settb=1/1000,setpts=RTCTIME/1000,split[p][t];` +
     `[t]${clock}[c];[p][c]overlay=0:0,setpts=N/30/TB`;
   const args = ["-nostdin", "-hide_banner", "-loglevel", "warning"];
   args.push("-re", "-f", "lavfi", "-i", picture);
@@ -29,17 +35,17 @@ export function camera(url) {
 }
 
 /**
- * Runs in the page: reads the time off each frame that is shown, and keeps its age in ms as `window.ages`.
- * @param {{ bits: number, cell: number }} picture
+ * Runs in the page: reads the time off each frame that is shown, and keeps it as `window.frames`.
+ * @param {{ bits: number, cell: number, wide: number }} picture
  */
-function watch({ bits, cell }) {
+function watch({ bits, cell, wide }) {
   const video = document.querySelector("video");
   const canvas = document.createElement("canvas");
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  window.ages = [];
+  window.frames = [];
   const look = () => {
     // The picture may be of any rendition: cells shrink with it.
-    const scale = video.videoWidth / 1280;
+    const scale = video.videoWidth / wide;
     const width = Math.ceil(bits * cell * scale);
     const height = Math.ceil(cell * scale);
     if (width > 0) {
@@ -56,7 +62,8 @@ function watch({ bits, cell }) {
         if (row[4 * x] > 127) made += 2 ** bit;
       }
       const round = 2 ** bits;
-      window.ages.push((((now % round) - made) % round + round) % round);
+      const age = (((now % round) - made) % round + round) % round;
+      window.frames.push({ age, made: now - age });
     }
     video.requestVideoFrameCallback(look);
   };
@@ -65,12 +72,20 @@ function watch({ bits, cell }) {
 
 /** Begins to read the frames of the page's video. */
 export async function readFrames(page) {
-  await page.evaluate(watch, { bits: BITS, cell: CELL });
+  await page.evaluate(watch, { bits: BITS, cell: CELL, wide: WIDTH });
+}
+
+/**
+ * Takes the frames shown since the last call: when each was made and how old it was then, in ms.
+ * @returns {Promise<{ made: number, age: number }[]>}
+ */
+export function takeFrames(page) {
+  return page.evaluate(() => window.frames.splice(0));
 }
 
 /** Takes the ages of the frames shown since the last call, in ms. */
-export function takeAges(page) {
-  return page.evaluate(() => window.ages.splice(0));
+export async function takeAges(page) {
+  return (await takeFrames(page)).map((frame) => frame.age);
 }
 
 /** The value below which this share of the values lies. */

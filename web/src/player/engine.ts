@@ -2,6 +2,12 @@
 
 import type { Level } from "./format";
 
+/**
+ * What is played: a channel's live list, its list of the past from a moment on (ms since 1970; `after` is how many
+ * seconds of that list lie before it, as far as is known), or a recording from its beginning.
+ */
+export type Play = { kind: "live" } | { kind: "past"; from: number; after: number } | { kind: "recorded" };
+
 export interface EngineEvents {
   /** It gave up on this source; words for the console of a developer, and the HTTP status if there was one. */
   failed(reason: string, status: number | null): void;
@@ -25,6 +31,10 @@ export interface Engine {
   livePosition(): number | null;
   /** Programme date-time of a position, ms since 1970; `null` if unknown. */
   dateAt(position: number): number | null;
+  /** Where a moment (ms since 1970) lies, in seconds; `null` if it is not listed. */
+  positionAt(date: number): number | null;
+  /** Seconds that a live player stays behind the newest media; `null` if unknown. */
+  holdBack(): number | null;
   /** The playlist says that nothing will follow. */
   finished(): boolean;
   destroy(): void;

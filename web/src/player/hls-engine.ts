@@ -1,11 +1,14 @@
 // hls.js as an engine. The module is loaded only when there is something to play.
 
 import Hls, { type ErrorData, type HlsConfig, type Level as HlsLevel } from "hls.js";
-import type { Engine, EngineEvents } from "./engine";
+import type { Engine, EngineEvents, Play } from "./engine";
 import type { Level } from "./format";
+import { keepLatency } from "./latency-control.js";
 
 /** Where the last throughput estimate is kept, so that a reload does not begin at the lowest quality. */
 const ESTIMATE_KEY = "millstream.bits-per-second";
+/** A start in the past that is this far off, in seconds, is put right. */
+const START_TOLERANCE = 2;
 const MEDIA_RECOVERIES = 2;
 const MEDIA_RECOVERY_WINDOW_MS = 30_000;
 
@@ -37,14 +40,15 @@ export class HlsEngine implements Engine {
   private readonly hls: Hls;
   private readonly recoveries: number[] = [];
   private everLive = false;
+  private readonly endLatency: (() => void) | null;
 
   constructor(
-    video: HTMLVideoElement,
+    private readonly video: HTMLVideoElement,
     url: string,
     private readonly events: EngineEvents,
-    private readonly recorded = false,
+    private readonly play: Play = { kind: "live" },
   ) {
-    this.everLive = recorded;
+    this.everLive = play.kind !== "live";
     this.hls = new Hls({
       ...WITHOUT,
       // CMAF needs no transmuxing: the main thread only reads boxes.
@@ -53,10 +57,11 @@ export class HlsEngine implements Engine {
       abrEwmaDefaultEstimate: rememberedEstimate(),
       backBufferLength: 30,
       maxBufferLength: 20,
-      // Comes close to live after the start or a stall, slowly enough not to disturb.
-      maxLiveSyncPlaybackRate: recorded ? 1 : 1.1,
+      // latency-control.js does it.
+      maxLiveSyncPlaybackRate: 1,
       // A recording plays from its beginning, also while it grows.
-      ...(recorded ? { startPosition: 0 } : {}),
+      ...(play.kind === "recorded" ? { startPosition: 0 } : {}),
+      ...(play.kind === "past" ? { startPosition: Math.max(0, play.after) } : {}),
       manifestLoadPolicy: {
         default: {
           maxTimeToFirstByteMs: 8000,
@@ -89,6 +94,10 @@ export class HlsEngine implements Engine {
     });
     hls.loadSource(url);
     hls.attachMedia(video);
+    this.endLatency = play.kind === "live" ? keepLatency(video, hls) : null;
+    // Where a moment lies in the list is known for sure once there is the list.
+    if (play.kind === "past")
+      video.addEventListener("loadeddata", () => this.correctStart(play.from), { once: true });
   }
 
   levels(): Level[] {
@@ -122,8 +131,23 @@ export class HlsEngine implements Engine {
     return fragment === undefined || date === null ? null : date + (position - fragment.start) * 1000;
   }
 
+  positionAt(date: number): number | null {
+    const { fragments = [] } = this.hls.latestLevelDetails ?? {};
+    const fragment = fragments.filter((f) => (f.programDateTime ?? Number.POSITIVE_INFINITY) <= date).at(-1);
+    if (fragment === undefined) return null;
+    const into = (date - (fragment.programDateTime ?? date)) / 1000;
+    const isLast = fragment === fragments.at(-1);
+    // A hole in the recording is passed over.
+    return isLast && into > fragment.duration + 1 ? null : fragment.start + Math.min(into, fragment.duration);
+  }
+
+  holdBack(): number | null {
+    const details = this.hls.latestLevelDetails;
+    return details == null ? null : details.partHoldBack || details.holdBack || 3 * details.targetduration;
+  }
+
   livePosition(): number | null {
-    if (this.recorded) return null;
+    if (this.play.kind === "recorded") return null;
     return this.hls.liveSyncPosition;
   }
 
@@ -131,7 +155,14 @@ export class HlsEngine implements Engine {
     return this.everLive && this.hls.latestLevelDetails?.live === false;
   }
 
+  private correctStart(from: number): void {
+    const position = this.positionAt(from);
+    if (position !== null && Math.abs(position - this.video.currentTime) > START_TOLERANCE)
+      this.video.currentTime = position;
+  }
+
   destroy(): void {
+    this.endLatency?.();
     try {
       const estimate = this.hls.bandwidthEstimate;
       if (Number.isFinite(estimate)) sessionStorage.setItem(ESTIMATE_KEY, String(Math.round(estimate)));

@@ -1,6 +1,6 @@
 // The browser's own HLS, where there is no Media Source.
 
-import type { Engine, EngineEvents } from "./engine";
+import type { Engine, EngineEvents, Play } from "./engine";
 import type { Level } from "./format";
 
 /** Seconds behind the newest listed media that the browser starts at by itself (three target durations of 2 s). */
@@ -18,14 +18,17 @@ export class NativeEngine implements Engine {
     private readonly video: HTMLVideoElement,
     url: string,
     private readonly events: EngineEvents,
-    private readonly recorded = false,
+    private readonly play: Play = { kind: "live" },
   ) {
-    this.everLive = recorded;
+    this.everLive = play.kind !== "live";
     const { signal } = this.listeners;
     video.addEventListener("error", () => this.events.failed(video.error?.message ?? "media error", null), {
       signal,
     });
     video.addEventListener("durationchange", () => this.onDuration(), { signal });
+    if (play.kind === "past") {
+      video.addEventListener("loadedmetadata", () => this.seekTo(play.from), { signal, once: true });
+    }
     video.addEventListener("resize", () => this.events.changed(), { signal });
     video.src = url;
     video.load();
@@ -58,8 +61,20 @@ export class NativeEngine implements Engine {
     return date === null ? null : date.getTime() + (position - this.video.currentTime) * 1000;
   }
 
+  positionAt(date: number): number | null {
+    const now = this.playingDate();
+    const { seekable, currentTime } = this.video;
+    if (now === null || seekable.length === 0) return null;
+    const position = currentTime + (date - now.getTime()) / 1000;
+    return position >= seekable.start(0) && position <= seekable.end(seekable.length - 1) ? position : null;
+  }
+
+  holdBack(): number | null {
+    return null;
+  }
+
   livePosition(): number | null {
-    if (this.recorded) return null;
+    if (this.play.kind === "recorded") return null;
     const { seekable } = this.video;
     return seekable.length === 0
       ? null
@@ -74,6 +89,11 @@ export class NativeEngine implements Engine {
     this.listeners.abort();
     this.video.removeAttribute("src");
     this.video.load();
+  }
+
+  private seekTo(date: number): void {
+    const position = this.positionAt(date);
+    if (position !== null) this.video.currentTime = position;
   }
 
   private onDuration(): void {

@@ -5,16 +5,30 @@ import "./player.css";
 import { latency, ServerClock } from "./clock";
 import { Controls, type Facts } from "./controls";
 import { el, icon, setAttribute, setText } from "./dom";
+import type { Play } from "./engine";
 import { type Level, levelNames } from "./format";
+import { Freeze } from "./freeze";
 import { makeHelp } from "./help";
 import { type Command, command } from "./keyboard";
 import { makeEngine } from "./make-engine";
 import { RecordingPoller } from "./recording";
-import { positionLabel, type Range, Scrubber } from "./scrubber";
-import { attached, newSession, reload, type Session, stateOf, step, type View, view } from "./session";
+import { listStart, Rewind } from "./rewind";
+import { Scrubber } from "./scrubber";
+import {
+  attached,
+  type Media,
+  newSession,
+  reload,
+  type Session,
+  stateOf,
+  step,
+  type View,
+  view,
+} from "./session";
 import { Source } from "./source";
 import { type StatusAnswer, StatusPoller } from "./status";
 import { Storyboard } from "./storyboard";
+import { Timeline } from "./timeline";
 import { loadVolume, saveVolume } from "./volume";
 import { card, RECONNECTING_NOTICE } from "./words";
 
@@ -37,6 +51,8 @@ export interface PlayerFigures {
   state: View;
   serverState: string | null;
   media: string;
+  /** It plays the channel's past, from the list of that. */
+  past: boolean;
   /** Seconds behind the camera's clock, `null` if unknown. */
   latency: number | null;
   stalls: number;
@@ -53,10 +69,6 @@ export interface PlayerFigures {
 const TICK_MS = 500;
 const HIDE_CONTROLS_MS = 3000;
 const SKIP_SECONDS = 5;
-/** Further than this from the live position, "go live" is offered. */
-const AT_LIVE_SECONDS = 4;
-/** A window of a channel that is shorter than this, in seconds, has no bar to move in. */
-const LEAST_REWIND_SECONDS = 12;
 /** An ended source is asked again no more often than this. */
 const RELOAD_MS = 1500;
 
@@ -82,6 +94,10 @@ export class Player {
   private readonly storyboard: Storyboard;
   private readonly recorded: boolean;
   private readonly source: Source;
+  private readonly timeline: Timeline;
+  /** `null` for a recording. */
+  private readonly rewind: Rewind | null;
+  private readonly freeze = new Freeze();
   private readonly poller: StatusPoller | RecordingPoller;
   private readonly clock = new ServerClock();
   private readonly ticker: ReturnType<typeof setInterval>;
@@ -117,13 +133,25 @@ export class Player {
     this.recorded = options.asset !== undefined;
     const base =
       options.asset !== undefined ? `/vod/${options.asset}` : `/live/${encodeURIComponent(options.channel)}`;
+    this.rewind = this.recorded ? null : new Rewind(`${base}/rewind.json`, () => this.render());
+    this.timeline = new Timeline({
+      video: this.video,
+      clock: this.clock,
+      rewind: this.rewind,
+      engine: () => this.source.current(),
+      move: (playing) => {
+        this.freeze.take(this.video);
+        this.source.move(playing);
+      },
+    });
     this.scrubber = new Scrubber({
       seek: (position) => this.seek(position),
       tile: (position) => {
-        const date = this.source.current()?.dateAt(position) ?? null;
+        const date = this.timeline.dateAt(position);
         return date === null ? null : this.storyboard.at(date);
       },
-      label: (position) => positionLabel(position, this.recorded ? null : this.liveEnd()),
+      label: (position) => this.timeline.label(position),
+      timeOfDay: (position) => this.timeline.timeOfDay(position),
     });
     this.storyboard = new Storyboard(`${base}/storyboard.m3u8`, !this.recorded, () =>
       this.scrubber.refresh(),
@@ -148,6 +176,7 @@ export class Player {
       "div",
       { class: "player", role: "region", "aria-label": `Player: ${options.channel}`, tabindex: -1 },
       this.video,
+      this.freeze.root,
       this.card,
       this.spinner,
       this.bigPlay,
@@ -161,10 +190,14 @@ export class Player {
 
     this.source = new Source(
       this.video,
-      (events) => makeEngine(this.video, `${base}/index.m3u8`, events, this.recorded),
+      (events) => {
+        const play = this.what();
+        const list = play.kind === "past" ? "index.m3u8?dvr" : "index.m3u8";
+        return makeEngine(this.video, `${base}/${list}`, events, play);
+      },
       () => void this.play(),
       {
-        media: (media) => this.onEvent({ kind: "media", media }),
+        media: (media) => this.onMedia(media),
         changed: () => this.render(),
       },
     );
@@ -225,6 +258,7 @@ export class Player {
       state: view(this.session, performance.now()),
       serverState: stateOf(this.session),
       media: this.source.media,
+      past: this.rewind !== null && this.rewind.past !== null,
       latency: this.latency(),
       stalls: this.source.meter.stalls,
       stalledSeconds: this.source.meter.stalledSeconds,
@@ -238,6 +272,29 @@ export class Player {
 
   // What happens
 
+  /** What the next engine is to play. */
+  private what(): Play {
+    if (this.rewind === null) return { kind: "recorded" };
+    const { past, reach } = this.rewind;
+    if (past === null) return { kind: "live" };
+    const after = reach === null ? 0 : (past - listStart(reach, this.clock.now())) / 1000;
+    return { kind: "past", from: past, after };
+  }
+
+  private onMedia(media: Media): void {
+    if (media === "playing" || media === "paused") {
+      this.rewind?.works();
+      this.timeline.arrived();
+    } else if (media === "unavailable" || media === "ended" || media === "detached") {
+      this.timeline.arrived();
+    }
+    if (media === "unavailable") this.rewind?.failed();
+    // What is on the air next begins at live.
+    if (media === "detached" && this.rewind !== null) this.rewind.past = null;
+    if (!this.timeline.moving) this.freeze.drop();
+    this.onEvent({ kind: "media", media });
+  }
+
   private onEvent(event: Parameters<typeof step>[1]): void {
     const now = performance.now();
     this.session = step(this.session, event, now);
@@ -245,6 +302,7 @@ export class Player {
     if (event.kind === "media" && event.media === "ended") this.poller.soon();
     if (event.kind === "answer" && reload(this.session) && now - this.reloadedAt > RELOAD_MS) {
       this.reloadedAt = now;
+      if (this.rewind !== null) this.rewind.past = null;
       this.source.reload();
     }
     this.tick();
@@ -259,6 +317,8 @@ export class Player {
     } else if (!should && this.source.media !== "detached") {
       this.source.detach();
     }
+    if (should) void this.rewind?.read();
+    if (this.source.media === "playing" && !this.video.seeking) this.timeline.note();
     this.render();
   }
 
@@ -283,8 +343,10 @@ export class Player {
       // Within the click, as browsers want it; it takes effect when the media is there.
       void this.play();
     } else if (this.video.paused) {
-      void this.play();
+      this.timeline.resume();
+      if (!this.timeline.moving) void this.play();
     } else {
+      this.timeline.pause();
       this.video.pause();
     }
   }
@@ -315,46 +377,19 @@ export class Player {
 
   private goLive(): void {
     if (this.recorded) return;
-    const position = this.source.current()?.livePosition() ?? null;
-    if (position !== null && position > this.video.currentTime) this.video.currentTime = position;
-    if (this.video.paused) void this.play();
+    this.timeline.goLive();
+    if (this.video.paused && !this.timeline.moving) void this.play();
     this.render();
   }
 
-  /** Where live is, as far as this player may go. */
-  private liveEnd(): number {
-    const { seekable, currentTime } = this.video;
-    const end = seekable.length === 0 ? currentTime : seekable.end(seekable.length - 1);
-    return this.source.current()?.livePosition() ?? end;
-  }
-
-  /** What the viewer can move in; `null` if that is nothing. */
-  private range(): Range | null {
-    const { seekable, currentTime } = this.video;
-    if (seekable.length === 0) return null;
-    const start = seekable.start(0);
-    const end = this.recorded ? seekable.end(seekable.length - 1) : this.liveEnd();
-    const least = this.recorded ? 1 : LEAST_REWIND_SECONDS;
-    return end - start < least ? null : { start, end: Math.max(end, currentTime), now: currentTime };
-  }
-
   private seek(position: number): void {
-    const range = this.range();
-    if (range === null) return;
-    if (!this.recorded && range.end - position < 1) {
-      this.goLive();
-      return;
-    }
-    this.video.currentTime = Math.min(range.end, Math.max(range.start, position));
+    this.timeline.seek(position);
     this.render();
   }
 
   private skip(seconds: number): void {
-    const { seekable, currentTime } = this.video;
-    if (seekable.length === 0) return;
-    const last = this.source.current()?.livePosition() ?? seekable.end(seekable.length - 1);
-    const target = Math.min(last, Math.max(seekable.start(0), currentTime + seconds));
-    if (seconds < 0 || target > currentTime) this.video.currentTime = target;
+    this.timeline.skip(seconds);
+    this.render();
   }
 
   private captionTrack(): TextTrack | undefined {
@@ -486,23 +521,22 @@ export class Player {
     this.unmute.hidden = !(this.mutedByBrowser && this.video.muted && hasPicture);
     this.controls.root.hidden = !hasPicture;
     this.controls.show(this.facts(hasPicture));
-    this.scrubber.show(hasPicture ? this.range() : null);
+    this.scrubber.show(hasPicture ? this.timeline.range() : null);
     setAttribute(this.root, "aria-busy", String(media === "loading" || media === "stalled"));
     this.announce(shown);
   }
 
   private facts(onAir: boolean): Facts {
     const engine = this.source.current();
-    const behind = (engine?.livePosition() ?? this.video.currentTime) - this.video.currentTime;
     const track = this.captionTrack();
     return {
       playing: !this.video.paused,
       muted: this.video.muted,
       volume: this.video.volume,
       latency: this.latency(),
-      atLive: !this.video.paused && behind < AT_LIVE_SECONDS,
+      atLive: this.timeline.atLive(),
       onAir,
-      place: this.recorded ? { now: this.video.currentTime, end: this.range()?.end ?? 0 } : null,
+      place: this.recorded ? { now: this.video.currentTime, end: this.timeline.range()?.end ?? 0 } : null,
       levels: engine?.levels() ?? [],
       current: engine?.current() ?? -1,
       selected: engine?.selected() ?? -1,

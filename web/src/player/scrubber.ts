@@ -1,7 +1,6 @@
 // The bar on which the viewer moves through what can be played, with a picture of where the pointer is.
 
 import { el, setAttribute, setText } from "./dom";
-import { clockTime } from "./format";
 import type { Tile } from "./storyboard";
 
 /** What can be played, in seconds of the media element. */
@@ -17,6 +16,8 @@ export interface ScrubberActions {
   tile(position: number): Tile | null;
   /** Words for a position. */
   label(position: number): string;
+  /** Time of day of a position; empty if it tells nothing. */
+  timeOfDay(position: number): string;
 }
 
 const PAGE_SECONDS = 60;
@@ -29,14 +30,15 @@ export class Scrubber {
   private readonly knob = el("div", { class: "scrub-knob" });
   private readonly picture = el("div", { class: "scrub-picture" });
   private readonly time = el("span", { class: "scrub-time" });
+  private readonly clock = el("span", { class: "scrub-clock" });
   private readonly preview = el("div", { class: "scrub-preview", hidden: true, "aria-hidden": "true" });
   private range: Range = { start: 0, end: 0, now: 0 };
-  /** Where the pointer holds the knob. */
+  /** Where the pointer holds the knob, and where it is: shares of the bar, which itself moves on with the time. */
   private held: number | null = null;
   private over: number | null = null;
 
   constructor(private readonly actions: ScrubberActions) {
-    this.preview.append(this.picture, this.time);
+    this.preview.append(this.picture, el("span", { class: "scrub-words" }, this.time, this.clock));
     const track = el("div", { class: "scrub-track" }, this.fill);
     this.root = el(
       "div",
@@ -48,16 +50,16 @@ export class Scrubber {
     this.root.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
       this.root.setPointerCapture(event.pointerId);
-      this.held = this.over = this.positionOf(event);
+      this.held = this.over = this.shareOf(event);
       this.draw();
     });
     this.root.addEventListener("pointermove", (event) => {
-      this.over = this.positionOf(event);
+      this.over = this.shareOf(event);
       if (this.held !== null) this.held = this.over;
       this.draw();
     });
     this.root.addEventListener("pointerup", (event) => {
-      if (this.held !== null) this.actions.seek(this.held);
+      if (this.held !== null) this.actions.seek(this.positionAt(this.held));
       this.held = null;
       if (event.pointerType !== "mouse") this.over = null;
       this.draw();
@@ -103,28 +105,33 @@ export class Scrubber {
     if (this.over !== null) this.draw();
   }
 
-  private positionOf(event: PointerEvent): number {
+  private shareOf(event: PointerEvent): number {
     const box = this.root.getBoundingClientRect();
     const share = box.width > 0 ? (event.clientX - box.left) / box.width : 0;
-    return this.range.start + Math.min(1, Math.max(0, share)) * (this.range.end - this.range.start);
+    return Math.min(1, Math.max(0, share));
+  }
+
+  private positionAt(share: number): number {
+    return this.range.start + share * (this.range.end - this.range.start);
   }
 
   private draw(): void {
     const { start, end, now } = this.range;
-    const share = (position: number) =>
-      end > start ? Math.min(1, Math.max(0, (position - start) / (end - start))) : 0;
-    const at = `${(share(this.held ?? now) * 100).toFixed(2)}%`;
+    const share = end > start ? Math.min(1, Math.max(0, (now - start) / (end - start))) : 0;
+    const at = `${((this.held ?? share) * 100).toFixed(2)}%`;
     this.fill.style.width = at;
     this.knob.style.left = at;
     this.preview.hidden = this.over === null;
     if (this.over === null) return;
-    setText(this.time, this.actions.label(this.over));
-    const tile = this.actions.tile(this.over);
+    const position = this.positionAt(this.over);
+    setText(this.time, this.actions.label(position));
+    setText(this.clock, this.actions.timeOfDay(position));
+    const tile = this.actions.tile(position);
     this.picture.hidden = tile === null;
     if (tile !== null) showTile(this.picture, tile, PREVIEW_WIDTH);
     const width = this.root.clientWidth;
-    const half = tile === null ? 40 : PREVIEW_WIDTH / 2;
-    const middle = Math.min(Math.max(share(this.over) * width, half), Math.max(half, width - half));
+    const half = tile === null ? this.preview.clientWidth / 2 : PREVIEW_WIDTH / 2;
+    const middle = Math.min(Math.max(this.over * width, half), Math.max(half, width - half));
     this.preview.style.left = `${Math.round(middle)}px`;
   }
 }
@@ -138,11 +145,4 @@ export function showTile(node: HTMLElement, tile: Tile, width: number): void {
   if (node.style.backgroundImage !== url) node.style.backgroundImage = url;
   node.style.backgroundPosition = `${-tile.x * scale}px ${-tile.y * scale}px`;
   node.style.backgroundSize = `${width}px auto`;
-}
-
-/** "−1:20" before the live position, "1:20" from the beginning. */
-export function positionLabel(position: number, live: number | null): string {
-  if (live === null) return clockTime(position);
-  const behind = Math.round(live - position);
-  return behind <= 1 ? "Live" : `−${clockTime(behind)}`;
 }

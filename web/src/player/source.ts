@@ -17,6 +17,8 @@ const FORGIVEN_MS = 10_000;
 const START_SECONDS = 3;
 /** ... but no longer than this after the first of it. */
 const START_WITHIN_MS = 4000;
+/** Of what a playlist keeps back, so much is enough to begin with. */
+const START_SHARE = 0.6;
 /** An ended playlist stands still this close to its end, in seconds, where the browser does not say "ended". */
 const AT_END_SECONDS = 0.5;
 
@@ -82,6 +84,14 @@ export class Source {
     this.set("detached");
   }
 
+  /** Goes to another source while the viewer waits: what is to be made has changed. */
+  move(playing?: boolean): void {
+    this.remember();
+    if (playing !== undefined) this.wantsPlay = playing;
+    this.close();
+    void this.open("stalled");
+  }
+
   /** Reads the source anew, at once. */
   reload(): void {
     this.close();
@@ -103,11 +113,11 @@ export class Source {
     this.listeners.abort();
   }
 
-  private async open(): Promise<void> {
+  private async open(media: Media = "loading"): Promise<void> {
     const generation = ++this.generation;
     this.shown = false;
     this.meter.reset();
-    this.set("loading");
+    this.set(media);
     try {
       const engine = await this.make({
         failed: (reason, status) => generation === this.generation && this.fail(reason, status),
@@ -203,7 +213,9 @@ export class Source {
     if (this.waiting === null || !this.shown) return;
     this.waiting.since ??= now;
     const { since } = this.waiting;
-    const enough = this.ahead() >= START_SECONDS || engine.finished();
+    // With low latency there is never more than the playlist keeps back.
+    const needed = Math.min(START_SECONDS, START_SHARE * (engine.holdBack() ?? START_SECONDS));
+    const enough = this.ahead() >= needed || engine.finished();
     const long = now - since >= START_WITHIN_MS;
     if (!this.video.paused || enough || long) {
       this.waiting = null;

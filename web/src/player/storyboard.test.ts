@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { parseSheets, tileAt } from "./storyboard";
+import { parseSheets, tileAt, unlistedTile } from "./storyboard";
 
 const LIST = `#EXTM3U
 #EXT-X-TARGETDURATION:60
@@ -34,5 +34,19 @@ describe("storyboard", () => {
     for (const text of ["", "<html>", "#EXTM3U\n#EXTINF:2,\n1.m4s", LIST.replaceAll("1x12", "x")]) {
       expect(parseSheets(text, "http://host/")).toEqual([]);
     }
+  });
+
+  test("older ones than listed are named after their minute, where names are minutes", () => {
+    const tile = unlistedTile(sheets, 20_000);
+    expect(tile).toEqual({
+      url: "http://host/vod/clip/storyboard-0.jpg",
+      x: 0,
+      y: 4 * 144,
+      width: 256,
+      height: 144,
+    });
+    expect(unlistedTile([], 20_000)).toBeNull();
+    const other = sheets.map((sheet) => ({ ...sheet, url: "http://host/sheet.jpg" }));
+    expect(unlistedTile(other, 20_000)).toBeNull();
   });
 });

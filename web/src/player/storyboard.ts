@@ -82,14 +82,30 @@ export function tileAt(sheets: readonly Sheet[], time: number): Tile | null {
   };
 }
 
+/**
+ * The tile of a moment that the list does not name: sheets of a minute are named after it (`storyboard-MINUTE.jpg`), for as
+ * far back as the channel can be rewound.
+ */
+export function unlistedTile(sheets: readonly Sheet[], time: number): Tile | null {
+  const known = sheets[0];
+  const [, number = ""] = /storyboard-(\d+)\.jpg/.exec(known?.url ?? "") ?? [];
+  if (known === undefined || Number(number) * 60_000 !== known.start) return null;
+  const minute = Math.floor(time / 60_000);
+  const url = known.url.replace(/storyboard-\d+\.jpg.*$/, `storyboard-${minute}.jpg`);
+  return tileAt([{ ...known, url, start: minute * 60_000 }], time);
+}
+
 /** How old the list of something that grows may be, in ms. */
 const FRESH_MS = 10_000;
+/** Pictures of which it is remembered whether they are there. */
+const MOST_LOOKED = 2000;
 
 /** The storyboard at an address, fetched when it is first asked for. */
 export class Storyboard {
   private sheets: Sheet[] = [];
   private readAt = Number.NEGATIVE_INFINITY;
   private reading = false;
+  private readonly looked = new Map<string, boolean>();
 
   constructor(
     private readonly url: string,
@@ -100,7 +116,25 @@ export class Storyboard {
 
   at(time: number): Tile | null {
     void this.read();
-    return tileAt(this.sheets, time);
+    const listed = tileAt(this.sheets, time);
+    if (listed !== null || !this.grows) return listed;
+    const tile = unlistedTile(this.sheets, time);
+    return tile !== null && this.isThere(tile.url) ? tile : null;
+  }
+
+  /** Whether a picture that nothing promises is there; it is looked for when first asked about. */
+  private isThere(url: string): boolean {
+    const known = this.looked.get(url);
+    if (known !== undefined) return known;
+    if (this.looked.size >= MOST_LOOKED) this.looked.clear();
+    this.looked.set(url, false);
+    const image = new Image();
+    image.onload = () => {
+      this.looked.set(url, true);
+      this.onRead();
+    };
+    image.src = url;
+    return false;
   }
 
   /** Reads the list, unless it is fresh. What cannot be read is not there. */

@@ -168,6 +168,14 @@ impl Past for Rewound {
         Box::pin(async move { rewind.init(&of, &rendition, &version).await.map(file).map_err(gone) })
     }
 
+    fn sheet(&self, name: &str, channel: &Arc<ChannelOrigin>, number: i64) -> Later<past::File> {
+        let (rewind, of) = (self.0.clone(), look(name, channel, false));
+        Box::pin(async move {
+            let bytes = rewind.sheet(&of, number).await.map_err(gone)?;
+            Ok(past::File { bytes, content_type: "image/jpeg" })
+        })
+    }
+
     fn manifest(&self, name: &str, channel: &Arc<ChannelOrigin>, manifest: Manifest, shift: Shift) -> Later<String> {
         let (rewind, of) = (self.0.clone(), look(name, channel, true));
         let list = match manifest {
@@ -175,6 +183,7 @@ impl Past for Rewound {
             Manifest::Media(rendition, form) => List::Media(rendition, form == Form::Delta),
             Manifest::IFrames(rendition, form) => List::IFrames(rendition, form == Form::Delta),
             Manifest::Mpd => List::Mpd,
+            Manifest::Reach => List::Reach,
         };
         Box::pin(async move { rewind.list(&of, &list, &shift, TIME_URL).await.map_err(gone) })
     }
@@ -190,7 +199,7 @@ fn look(name: &str, channel: &ChannelOrigin, with_tail: bool) -> rewind::Channel
 }
 
 fn file(file: rewind::File) -> past::File {
-    past::File { bytes: file.bytes, audio: file.audio }
+    past::File { bytes: file.bytes, content_type: if file.audio { "audio/mp4" } else { "video/mp4" } }
 }
 
 fn gone(failed: rewind::Failed) -> Gone {
