@@ -6,6 +6,7 @@
 //! - [`client`]: HTTP, playlists, the API.
 //! - [`decode`]: what ffprobe and ffmpeg make of the segments; [`decrypt`] of encrypted ones.
 //! - [`faults`]: a proxy that fails as it is told; [`s3`]: an S3 server.
+//! - [`mmdb`]: small databases of countries; [`node`]: a server or edge told by variables, asked by curl.
 //! - [`process`]: signals, memory and children of a process.
 //! - [`wait`]: the one place that sleeps.
 //! - [`random`]: seeded numbers; a failure prints its seed.
@@ -16,6 +17,8 @@ pub mod client;
 pub mod decode;
 pub mod decrypt;
 pub mod faults;
+pub mod mmdb;
+pub mod node;
 pub mod process;
 pub mod publisher;
 pub mod random;

@@ -5,12 +5,14 @@
 //! - [`network`]: networks as configuration names them.
 //! - [`passphrase`]: the secret of an SRT contribution.
 //! - [`publisher`]: the keys of a channel, who is slowed, and the outside service that is asked.
+//! - [`secret`]: a text of the configuration that is never printed.
 //! - [`signed`]: CloudFront's signed URLs and cookies.
 
 pub mod key_ring;
 pub mod network;
 pub mod passphrase;
 pub mod publisher;
+pub mod secret;
 pub mod signed;
 pub mod stream_key;
 

@@ -4,8 +4,10 @@
 //! - [`body`]: a response body over bytes that were made once.
 //! - [`carry`]: the signature of a playlist's URL in the URLs that it names.
 //! - [`directives`]: the `_HLS_` queries of Low-Latency HLS, and their one spelling.
+//! - [`fence`]: who may ask an origin at all: edges and CDNs that it knows.
 //! - [`guard`]: signed URLs and cookies in front of an origin or an edge.
 //! - [`respond`]: method, headers and entity to a response: status codes, CORS, conditions, ranges, gzip, cache life.
+//! - [`screen`]: countries and web sites that may watch.
 //! - [`shift`]: the parameters of time shift, and their one spelling.
 //! - [`viewer`]: what the viewer of a request used, behind whatever proxies there are.
 //! - [`viewers`]: how many watch.
@@ -14,8 +16,10 @@ pub mod answer;
 pub mod body;
 pub mod carry;
 pub mod directives;
+pub mod fence;
 pub mod guard;
 pub mod respond;
+pub mod screen;
 pub mod shift;
 pub mod viewer;
 pub mod viewers;

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::credentials::{Identity, OriginSecret};
+
 /// What an edge is told, and its bounds.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -10,6 +12,10 @@ pub struct Config {
     pub origins: Vec<String>,
     /// PEM file with certificates that sign the origins', besides those of the system.
     pub origin_ca: Option<PathBuf>,
+    /// Sent to the origins with each request.
+    pub origin_secret: Option<OriginSecret>,
+    /// Shown to origins that ask for a certificate.
+    pub identity: Option<Identity>,
     /// Bytes of objects kept in memory.
     pub memory_bytes: usize,
     /// Bytes kept on disk; 0 keeps none.
@@ -50,6 +56,8 @@ impl Config {
         Config {
             origins,
             origin_ca: None,
+            origin_secret: None,
+            identity: None,
             memory_bytes: 512 << 20,
             disk_bytes: 0,
             disk_path: PathBuf::new(),

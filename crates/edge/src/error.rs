@@ -24,6 +24,21 @@ pub enum Error {
         /// Why not.
         why: String,
     },
+    /// The edge's own certificate.
+    #[error(
+        "the certificate {} and the key {} cannot be shown to origins: {why}; check edge.origin_certificate and \
+         edge.origin_key",
+        certificate.display(),
+        key.display()
+    )]
+    Identity {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// TLS as a whole.
     #[error("TLS cannot be used: {0}")]
     Tls(String),

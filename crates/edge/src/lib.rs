@@ -5,6 +5,7 @@
 //! - [`edge`]: answers requests: from the cache at once, otherwise from upstream.
 //! - [`fetch`]: gets one object, from one origin or the next.
 //! - [`upstream`], [`origins`]: the client, and what is remembered of origins that fail.
+//! - [`credentials`]: what origins are shown, so that they answer.
 //! - [`key`]: what of a request changes its answer.
 //! - [`freshness`]: how old an answer is, and how long it may be used.
 //! - [`object`], [`cache`]: a kept answer, and where it is kept.
@@ -15,6 +16,7 @@ mod audience;
 mod cache;
 mod clock;
 pub mod config;
+pub mod credentials;
 pub mod edge;
 mod error;
 mod fetch;

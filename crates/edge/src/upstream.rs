@@ -1,15 +1,15 @@
 //! The client that asks the origins: connections kept alive, TLS, time limits, and what is logged of each origin.
 
 use std::future::Future;
-use std::path::Path;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::uri::{Authority, Scheme};
-use http::{HeaderMap, Request, Response, Uri};
+use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -19,11 +19,12 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use millstream_telemetry::Metrics;
 use millstream_telemetry::edge::OriginMetrics;
 use millstream_telemetry::log::chain;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::clock;
 use crate::config::Config;
+use crate::credentials::Identity;
 use crate::error::Error;
 use crate::origins::{Health, Origins};
 
@@ -58,6 +59,23 @@ struct Server {
     scheme: Scheme,
     authority: Authority,
     metrics: OriginMetrics,
+    /// It was said that it refuses this edge.
+    refuses: AtomicBool,
+}
+
+impl Server {
+    /// An origin never refuses a viewer, of whom it knows nothing: it refuses the edge. Said once until it is over.
+    fn note(&self, status: StatusCode) {
+        if status == StatusCode::FORBIDDEN && !self.refuses.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                origin = %self.name,
+                "the origin answers this edge with 403; see that it has access.edges with this edge's network, and that \
+                 edge.origin_secret or edge.origin_certificate is what it asks for"
+            );
+        } else if status.is_success() {
+            self.refuses.store(false, Ordering::Relaxed);
+        }
+    }
 }
 
 /// The origins, and the way to them.
@@ -84,7 +102,7 @@ impl Upstream {
         for server in &servers {
             server.metrics.healthy.set(1.0);
         }
-        let tls = tls(config.origin_ca.as_deref())?;
+        let tls = tls(config)?;
         Ok(Upstream {
             origins: Origins::new(servers.len()),
             servers,
@@ -128,13 +146,20 @@ impl Upstream {
         let mut request = Request::new(Empty::new());
         *request.uri_mut() = uri;
         *request.headers_mut() = headers.clone();
+        if let Some(secret) = &self.limits.origin_secret {
+            let (name, value) = secret.header();
+            request.headers_mut().insert(name, value);
+        }
         let client = if patient { &self.patient } else { &self.quick };
         let sent = clock::now();
         server.metrics.requests.increment();
         let answer = tokio::time::timeout(limit, client.request(request)).await;
         server.metrics.seconds.observe(clock::now().since(sent));
         match answer {
-            Ok(Ok(response)) => Ok(response),
+            Ok(Ok(response)) => {
+                server.note(response.status());
+                Ok(response)
+            }
             Ok(Err(error)) => Err(Fault::Connection(chain(&error))),
             Err(_) => Err(Fault::TimeOut),
         }
@@ -202,14 +227,14 @@ fn server(text: &str, metrics: &Metrics) -> Result<Server, Error> {
         return Err(wrong("it has a path; give scheme, host and port only"));
     }
     let name = format!("{scheme}://{authority}");
-    Ok(Server { metrics: metrics.edge_origin(&name), name, scheme, authority })
+    Ok(Server { metrics: metrics.edge_origin(&name), name, scheme, authority, refuses: AtomicBool::new(false) })
 }
 
-fn tls(extra: Option<&Path>) -> Result<rustls::ClientConfig, Error> {
+fn tls(settings: &Config) -> Result<rustls::ClientConfig, Error> {
     let mut roots = rustls::RootCertStore::empty();
     // A system without certificates has none to trust; https origins then need `origin_ca`.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(path) = extra {
+    if let Some(path) = &settings.origin_ca {
         let wrong = |why: String| Error::Certificates { path: path.to_owned(), why };
         let certificates = CertificateDer::pem_file_iter(path).map_err(|e| wrong(e.to_string()))?;
         for certificate in certificates {
@@ -220,7 +245,25 @@ fn tls(extra: Option<&Path>) -> Result<rustls::ClientConfig, Error> {
     let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let config = config.map_err(|e| Error::Tls(e.to_string()))?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
+    let config = config.with_root_certificates(roots);
+    match &settings.identity {
+        Some(identity) => shown(config, identity),
+        None => Ok(config.with_no_client_auth()),
+    }
+}
+
+/// The same with the edge's own certificate.
+fn shown(
+    config: rustls::ConfigBuilder<rustls::ClientConfig, rustls::client::WantsClientCert>,
+    identity: &Identity,
+) -> Result<rustls::ClientConfig, Error> {
+    let Identity { certificate, key } = identity.clone();
+    let wrong = |why: String| Error::Identity { certificate: certificate.clone(), key: key.clone(), why };
+    let chain = CertificateDer::pem_file_iter(&certificate)
+        .and_then(|chain| chain.collect::<Result<Vec<_>, _>>())
+        .map_err(|error| wrong(error.to_string()))?;
+    let private = PrivateKeyDer::from_pem_file(&key).map_err(|error| wrong(error.to_string()))?;
+    config.with_client_auth_cert(chain, private).map_err(|error| wrong(error.to_string()))
 }
 
 fn client(tls: rustls::ClientConfig, connect: Duration) -> HttpClient {

@@ -58,7 +58,7 @@ pub enum Error {
         cause: rustls::Error,
     },
     /// A file's certificates cannot sign those of clients.
-    #[error("server.client_ca {} holds no certificate that can sign others ({cause})", path.display())]
+    #[error("origin.client_ca {} holds no certificate that can sign others ({cause})", path.display())]
     Authorities {
         /// The file.
         path: PathBuf,
@@ -214,7 +214,7 @@ fn read(certificate: &Path, key: &Path) -> Result<Files, Error> {
 
 /// Accepts certificates of clients that those in the file signed; TLS refuses others before any request.
 fn verifier(provider: &Arc<CryptoProvider>, path: &Path) -> Result<Arc<dyn ClientCertVerifier>, Error> {
-    let setting = "server.client_ca";
+    let setting = "origin.client_ca";
     let bytes = std::fs::read(path).map_err(|cause| Error::Unreadable { setting, path: path.to_owned(), cause })?;
     let mut roots = RootCertStore::empty();
     let wrong = |cause: String| Error::Authorities { path: path.to_owned(), cause };

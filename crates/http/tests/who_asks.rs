@@ -166,6 +166,6 @@ fn errors_name_the_file_of_authorities() {
         opened.err().map(|error| error.to_string()).unwrap_or_default()
     };
     for text in ["", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
-        assert!(open(text).contains("server.client_ca"), "{text}: {}", open(text));
+        assert!(open(text).contains("origin.client_ca"), "{text}: {}", open(text));
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use axum::Router;
 use axum::extract::Path;
@@ -15,6 +15,7 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use millstream_delivery::screen::Rules;
 use rust_embed::{Embed, EmbeddedFile};
 
 #[derive(Embed)]
@@ -30,17 +31,33 @@ const COMPRESS_FROM: usize = 1024;
 /// Most compressed files kept. A build has about twenty; only a development build, whose files change, reaches it.
 const COMPRESSED_FILES: usize = 128;
 
-/// The routes of the pages and their assets.
-pub fn router() -> Router {
+/// The routes of the pages and their assets. `rules` say which sites may show a channel's pages in a frame.
+pub fn router(rules: Rules) -> Router {
+    let rules = Arc::new(rules);
+    let shown = move |file: &'static str, media: &'static str, otherwise: &'static str| {
+        let rules = Arc::clone(&rules);
+        get(move |Path(name): Path<String>, headers: HeaderMap| async move {
+            let ancestors = ancestors(&rules, &format!("{media}{name}/"), otherwise);
+            page(file, headers, &ancestors).await
+        })
+    };
     Router::new()
         .route("/", get(|headers| page("index.html", headers, "'self'")))
-        .route("/watch/{channel}", get(|headers| page("watch.html", headers, "'self'")))
-        .route("/watch/vod/{asset}", get(|headers| page("watch.html", headers, "'self'")))
-        .route("/embed/{channel}", get(|headers| page("embed.html", headers, "*")))
+        .route("/watch/{channel}", shown("watch.html", "/live/", "'self'"))
+        .route("/watch/vod/{asset}", shown("watch.html", "/vod/", "'self'"))
+        .route("/embed/{channel}", shown("embed.html", "/live/", "*"))
         .route("/assets/{*path}", get(asset))
 }
 
-async fn page(name: &'static str, headers: HeaderMap, frame_ancestors: &'static str) -> Response {
+/// Who may show a page in a frame: the sites that may play what it plays, else `otherwise`.
+fn ancestors(rules: &Rules, media: &str, otherwise: &str) -> String {
+    match rules.sites(media) {
+        None => otherwise.to_owned(),
+        Some(sites) => sites.into_iter().fold("'self'".to_owned(), |all, site| all + " " + site.text()),
+    }
+}
+
+async fn page(name: &'static str, headers: HeaderMap, frame_ancestors: &str) -> Response {
     let Some(file) = Dist::get(name) else {
         let message = "this page was not built into this server; run `make build` and start it again\n";
         return (StatusCode::NOT_FOUND, message).into_response();
@@ -161,6 +178,7 @@ mod tests {
     use axum::body::Body;
     use http::Request;
     use http_body_util::BodyExt as _;
+    use millstream_delivery::screen::{Rule, Site};
     use tower::ServiceExt as _;
 
     use super::*;
@@ -170,7 +188,7 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let response = router(Rules::default()).oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
         (parts.status, parts.headers, body.collect().await.unwrap().to_bytes())
     }
@@ -203,6 +221,17 @@ mod tests {
             let policy = headers["content-security-policy"].to_str().unwrap();
             assert!(policy.ends_with(&format!("frame-ancestors {ancestors}")), "{path}: {policy}");
         }
+    }
+
+    #[test]
+    fn sites_that_may_play_a_channel_may_show_its_pages() {
+        let sites = ["https://partner.example", "https://*.app.example"].map(|text| Site::parse(text).unwrap());
+        let (allow, deny) = (vec![], vec![]);
+        let path = "/live/news/".to_owned();
+        let rules = Rules(vec![Rule { path, allow, deny, unknown: true, sites: sites.to_vec(), without_site: true }]);
+        let listed = "'self' https://partner.example https://*.app.example";
+        assert_eq!(ancestors(&rules, "/live/news/", "*"), listed);
+        assert_eq!(ancestors(&rules, "/live/newsroom/", "*"), "*");
     }
 
     #[tokio::test]

@@ -2,9 +2,11 @@
 //!
 //! - [`settings`]: every setting with its default; their doc comments are the reference page.
 //! - [`layers`]: the four layers laid over each other, a pure function.
+//! - [`protection`]: who may ask an origin, and where viewers may be.
 //! - [`reference`]: `docs/reference/config.md`, made from the settings.
 
 pub mod layers;
+pub mod protection;
 pub mod reference;
 pub mod settings;
 

@@ -257,6 +257,11 @@ fn value_from_text(section: &str, key: &str, text: &str) -> Value {
             "false" | "0" => Value::Boolean(false),
             _ => Value::String(text.to_owned()),
         },
+        // A list of tables is written as in the file.
+        Some(Value::Array(_)) if text.trim_start().starts_with('[') => {
+            let read = format!("list = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("list"));
+            read.unwrap_or_else(|| Value::String(text.to_owned()))
+        }
         Some(Value::Array(_)) => {
             Value::Array(text.split(',').map(|item| Value::String(item.trim().to_owned())).collect())
         }
@@ -309,7 +314,7 @@ fn last_words(message: &str) -> String {
 
 /// Makes a type's complaint read on after the key's name.
 fn sentence(message: &str) -> String {
-    let starts_as_verb = ["is ", "cannot "].iter().any(|verb| message.starts_with(verb));
+    let starts_as_verb = ["is ", "cannot ", "has ", "needs "].iter().any(|verb| message.starts_with(verb));
     if starts_as_verb { message.to_owned() } else { format!("is not valid: {message}") }
 }
 

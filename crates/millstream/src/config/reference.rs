@@ -9,10 +9,12 @@ use serde_json::Value;
 use utoipa::PartialSchema;
 
 use super::layers::variable_name;
+use super::protection::{Origin, Viewers};
 use super::settings::{Access, Archive, Config, Edge, Encode, Import, Ingest, Limits, Log, Server};
 
 /// The sections, in the order of the page.
-pub const SECTIONS: [&str; 9] = ["server", "ingest", "encode", "archive", "import", "log", "limits", "edge", "access"];
+pub const SECTIONS: [&str; 11] =
+    ["server", "ingest", "encode", "archive", "import", "log", "limits", "edge", "access", "origin", "viewers"];
 
 struct Section {
     name: &'static str,
@@ -33,6 +35,8 @@ static DOCUMENTED: LazyLock<Vec<Section>> = LazyLock::new(|| {
         Limits::schema(),
         Edge::schema(),
         Access::schema(),
+        Origin::schema(),
+        Viewers::schema(),
     ];
     SECTIONS
         .into_iter()

@@ -4,9 +4,12 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use millstream_access::secret::Secret;
 use millstream_control::channel::{ChannelConfig, Seconds};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
+
+use super::protection::{Origin, Viewers};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -30,6 +33,10 @@ pub struct Config {
     pub edge: Edge,
     /// `[access]`
     pub access: Access,
+    /// `[origin]`
+    pub origin: Origin,
+    /// `[viewers]`
+    pub viewers: Viewers,
     /// `[[channel]]`
     pub channel: Vec<ChannelConfig>,
 }
@@ -129,30 +136,6 @@ pub enum OnFailure {
     Deny,
     /// Whoever has a right key is let in.
     Allow,
-}
-
-/// A text that is never printed.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The text itself.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(redacted)")
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_str(if self.0.is_empty() { "" } else { "(redacted)" })
-    }
 }
 
 /// The encode worker.
@@ -288,6 +271,20 @@ pub struct Edge {
     /// PEM file with certificates that sign the origins', besides those of the system.
     #[schema(value_type = String)]
     pub origin_ca: PathBuf,
+    /// Secret that is sent to the origins, as `origin.secrets` there has it; at least 16 characters.
+    #[schema(value_type = String)]
+    pub origin_secret: Secret,
+    /// File with that secret instead, in one line; a change counts within seconds.
+    #[schema(value_type = String)]
+    pub origin_secret_file: PathBuf,
+    /// Header in which it is sent: `origin.secret_header` of the origins.
+    pub origin_secret_header: String,
+    /// PEM file with the certificate that the edge shows to origins, for those with `origin.client_ca`. Read at the start.
+    #[schema(value_type = String)]
+    pub origin_certificate: PathBuf,
+    /// PEM file with its private key.
+    #[schema(value_type = String)]
+    pub origin_key: PathBuf,
     /// Bytes of objects kept in memory.
     pub memory_bytes: u64,
     /// Bytes of media kept on disk; 0 keeps none, less than 67108864 counts as that.
@@ -309,6 +306,11 @@ impl Default for Edge {
         Edge {
             origins: Vec::new(),
             origin_ca: PathBuf::new(),
+            origin_secret: Secret::default(),
+            origin_secret_file: PathBuf::new(),
+            origin_secret_header: super::protection::SECRET_HEADER.to_owned(),
+            origin_certificate: PathBuf::new(),
+            origin_key: PathBuf::new(),
             memory_bytes: 512 << 20,
             disk_bytes: 0,
             disk_path: PathBuf::new(),
@@ -464,6 +466,9 @@ impl Config {
         if self.access.paths.iter().any(|path| !path.starts_with("/live/") && !path.starts_with("/vod/")) {
             errors.push(("access", "paths", "must begin with /live/ or /vod/, such as /live/news/".to_owned()));
         }
+        self.origin.check(self.server.https != Address::OFF, &mut errors);
+        self.viewers.check(&mut errors);
+        super::protection::check_edge(&self.edge, &mut errors);
         if let Err(error) = millstream_telemetry::log::check(&self.log.level) {
             errors.push(("log", "level", format!("is not valid: {error}")));
         }

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use millstream_access::network::Network;
 use millstream_access::signed::{KeySet, PublicKey};
 use millstream_delivery::answer::Delivery;
 use millstream_delivery::guard::{Guarded, Rules, TimeOfDay, Trust};
-use millstream_delivery::viewer::Proxies;
 use millstream_media::time::Clock;
 
+use super::fence;
 use crate::config::Config;
 
 /// How often the folder of keys is looked at.
@@ -28,12 +27,11 @@ pub fn guard(config: &Config, clock: &Arc<dyn Clock>, media: Arc<dyn Delivery>) 
     if !set.require && set.paths.is_empty() {
         return Ok(media);
     }
-    let networks = |texts: &[String]| texts.iter().map(|text| Ok(Network::parse(text)?)).collect::<Result<Vec<_>>>();
     let rules = Rules {
         require: set.require,
         paths: set.paths.clone(),
-        edges: networks(&set.edges)?,
-        proxies: Proxies { networks: networks(&set.trusted_proxies)?, headers: set.proxy_headers.into() },
+        edges: fence::networks(&set.edges)?,
+        proxies: fence::proxies(config)?,
         sites: set.sites.clone(),
     };
     let folder = config.key_folder();

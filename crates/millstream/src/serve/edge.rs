@@ -16,7 +16,7 @@ use millstream_media::time::Clock;
 use millstream_telemetry::Metrics;
 use tokio::sync::watch;
 
-use super::{LISTENING_FILE, access, announce, descriptors, folder, operations, wait_for_signal};
+use super::{LISTENING_FILE, access, announce, descriptors, fence, folder, operations, wait_for_signal};
 use crate::clock::SystemClock;
 use crate::config::Config;
 
@@ -30,7 +30,7 @@ pub async fn serve(config: Config) -> Result<()> {
     let drain = Duration::from_millis(config.server.drain_seconds.millis().into());
     descriptors::raise(config.limits.http_connections);
     let _folder = folder::take(&config.server.data_dir)?;
-    let edge = Arc::new(Edge::open(settings(&config), &metrics).await?);
+    let edge = Arc::new(Edge::open(settings(&config)?, &metrics).await?);
     let mut listening = BTreeMap::new();
     let doors = super::http::doors(&config, &mut listening).await?;
 
@@ -44,6 +44,7 @@ pub async fn serve(config: Config) -> Result<()> {
         .fallback(operations::nothing_here);
     let media: Arc<dyn millstream_delivery::answer::Delivery> = Arc::<Edge>::clone(&edge);
     let media = access::guard(&config, &clock, media)?;
+    let media = fence::fence(&config, fence::screen(&config, media)?)?;
     let site = front::Site {
         media,
         router: super::http::with_peer(router),
@@ -72,11 +73,13 @@ pub async fn serve(config: Config) -> Result<()> {
 /// Time between a `/readyz` that fails and the end of listening.
 const READY_GRACE: Duration = Duration::from_secs(1);
 
-fn settings(config: &Config) -> millstream_edge::Config {
+fn settings(config: &Config) -> Result<millstream_edge::Config> {
     let set = &config.edge;
     let path = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
-    millstream_edge::Config {
+    Ok(millstream_edge::Config {
         origin_ca: path(&set.origin_ca),
+        origin_secret: fence::origin_secret(config)?,
+        identity: fence::identity(config),
         memory_bytes: usize::try_from(set.memory_bytes).unwrap_or(usize::MAX),
         disk_bytes: usize::try_from(set.disk_bytes).unwrap_or(usize::MAX),
         disk_path: path(&set.disk_path).unwrap_or_else(|| config.server.data_dir.join("edge-cache")),
@@ -85,5 +88,5 @@ fn settings(config: &Config) -> millstream_edge::Config {
         requests_per_second_per_address: set.requests_per_second_per_address,
         waiting_per_address: set.waiting_per_address,
         ..millstream_edge::Config::new(set.origins.clone())
-    }
+    })
 }

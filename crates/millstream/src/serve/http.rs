@@ -39,7 +39,8 @@ pub async fn doors(config: &Config, listening: &mut BTreeMap<String, String>) ->
     if certificate.as_os_str().is_empty() || key.as_os_str().is_empty() {
         anyhow::bail!("server.https needs a certificate; set server.tls_certificate and server.tls_key to PEM files");
     }
-    let certificate = Certificate::open(certificate, key)?;
+    let authorities = Some(config.origin.client_ca.as_path()).filter(|path| !path.as_os_str().is_empty());
+    let certificate = Certificate::open_for(certificate, key, authorities)?;
     let https = TcpListener::bind(address).await.with_context(|| bind_help("HTTPS", "server.https", address))?;
     let address = https.local_addr()?;
     listening.insert("https".to_owned(), address.to_string());

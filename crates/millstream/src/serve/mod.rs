@@ -2,23 +2,29 @@
 //!
 //! - [`access`]: who may watch.
 //! - [`archive`]: the store of recordings, what is answered from it, and what is deleted in it.
+//! - [`countries`]: the country of an address.
 //! - [`descriptors`]: how many files and connections may be open.
 //! - [`edge`]: the same as an edge.
+//! - [`fence`]: who may ask for media at all, and where viewers may be.
 //! - [`folder`]: the data folder, held by one server at a time.
 //! - [`http`]: the HTTP front's doors and TLS.
 //! - [`imports`]: files that become assets.
 //! - [`operations`]: `/healthz`, `/readyz`, `/metrics`.
 //! - [`protection`]: content keys for players.
+//! - [`watched`]: files whose changes count.
 
 mod access;
 mod archive;
+mod countries;
 pub mod descriptors;
 mod edge;
+mod fence;
 mod folder;
 mod http;
 mod imports;
 mod operations;
 mod protection;
+mod watched;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -145,15 +151,14 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
     let exported = Exported::new(&metrics, Arc::clone(archive.store().statistics()), archive.running().clone());
     let imports = imports::open(&config, &archive, worker)?;
     let router = api::imports_router(imports.clone(), config.server.hosts.clone());
-    let router = router.merge(api::router(state)).merge(assets::router()).merge(operations::router(
-        metrics.clone(),
-        Some(exported),
-        clock.as_ref(),
-        stopping.clone(),
-    ));
+    let router = router
+        .merge(api::router(state))
+        .merge(assets::router(fence::rules(&config)?))
+        .merge(operations::router(metrics.clone(), Some(exported), clock.as_ref(), stopping.clone()));
     let router = http::with_peer(router.fallback(operations::nothing_here));
     let media = protection::KeyServer::new(archive::media(&origin, &archive), shelf);
     let media = access::guard(&config, &clock, Arc::new(media))?;
+    let media = fence::fence(&config, fence::screen(&config, media)?)?;
     let site = front::Site { media, router, metrics: metrics.http(), clock: Arc::clone(&clock) };
     let limits = http::limits(&config, drain);
 
