@@ -43,12 +43,13 @@ describe("glass to glass", { timeout: 900_000 }, () => {
   async function run(name) {
     const { page, faults, close } = await openPage(browser, { hosts: [site.host, new URL(edge.url).host] });
     try {
-      await page.goto(`${site.page("hls", `${edge.url}/live/${name}/index.m3u8`)}&rate=1.1`);
+      // hls.js with the watch page's control of latency.
+      await page.goto(`${site.page("hls", `${edge.url}/live/${name}/index.m3u8`)}&close`);
       const meter = () => page.evaluate(() => ({ ...window.meter }));
       await until("hls.js plays", async () => (await meter()).played > 1, { seconds: 25, describe: meter });
       // It comes closer to live by playing a little faster; that takes a moment after the start.
-      const behind = () => page.evaluate(() => window.hls.latency - window.hls.targetLatency);
-      await until("it came close to live", async () => (await behind()) < 0.4, { seconds: 30, describe: behind });
+      const behind = () => page.evaluate(() => window.hls.latency - window.hls.latestLevelDetails.partHoldBack);
+      await until("it came close to live", async () => (await behind()) < 0.2, { seconds: 30, describe: behind });
       await readFrames(page);
       await takeAges(page);
       const from = await meter();

@@ -139,6 +139,18 @@ describe("recordings", { timeout: 240_000 }, () => {
     assert.equal(made.title, "The good part");
     assert.ok(made.duration_seconds < asset.duration_seconds);
 
+    // The same at the frame.
+    await start.focus();
+    await page.keyboard.press("ArrowRight");
+    await page.getByLabel("Cut exactly").check();
+    await page.getByLabel("Title").fill("The exact part");
+    await shot("clip-exact");
+    await page.getByRole("button", { name: "Make clip" }).click();
+    await page.getByText("“The exact part” is there").waitFor({ timeout: 75_000 });
+    const exact = (await server.json("/api/v1/assets?kind=clip")).assets.find((a) => a.title === "The exact part");
+    const wanted = asset.duration_seconds - 5;
+    assert.ok(Math.abs(exact.duration_seconds - wanted) < 0.2, `${exact.duration_seconds} s, not ${wanted} s`);
+
     await page.goto(`${server.url}/#/recordings`);
     const row = page.locator(`[data-asset="${made.id}"]`);
     await row.getByRole("button", { name: "Delete" }).click();

@@ -84,6 +84,7 @@ export class MockArchive {
         watch: `/watch/vod/${a.id}`,
         hls: `/vod/${a.id}/index.m3u8`,
         dash: `/vod/${a.id}/manifest.mpd`,
+        download: a.state === "recording" ? null : `/vod/${a.id}/asset.mp4`,
       },
     };
   }

@@ -203,6 +203,19 @@ class Mock {
         channel.enabled = false;
         channels.setState(channel, "offline");
         break;
+      case "GET keys":
+        return json(res, 200, {
+          keys: [
+            {
+              name: "default",
+              managed_by: "api",
+              created: null,
+              expires: null,
+              addresses: [],
+              publishing: true,
+            },
+          ],
+        });
       case "POST rotate-key":
         return json(res, 200, { stream_key: channels.key() });
       default:

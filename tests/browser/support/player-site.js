@@ -5,12 +5,14 @@ import { createServer } from "node:http";
 import { join } from "node:path";
 
 const HERE = import.meta.dirname;
+const PLAYER = join(HERE, "../../../web/src/player");
 const MODULES = join(HERE, "../node_modules");
 /** @type {Record<string, { file: string, type: string }>} */
 const FILES = {
   "/hls.js": { file: join(MODULES, "hls.js/dist/hls.min.js"), type: "text/javascript" },
   "/dash.js": { file: join(MODULES, "dashjs/dist/modern/umd/dash.all.min.js"), type: "text/javascript" },
   "/shaka.js": { file: join(MODULES, "shaka-player/dist/shaka-player.compiled.js"), type: "text/javascript" },
+  "/latency-control.js": { file: join(PLAYER, "latency-control.js"), type: "text/javascript" },
   "/meter.js": { file: join(HERE, "players/meter.js"), type: "text/javascript" },
 };
 for (const player of ["hls", "dash", "dash-low-latency", "shaka"]) {

@@ -1,14 +1,6 @@
 // The operators' API. A refusal carries the server's own words; nothing is guessed or translated here.
 
-import {
-  type Asset,
-  type Import,
-  parseAsset,
-  parseAssets,
-  parseImports,
-  parseStorage,
-  type Storage,
-} from "./assets";
+import { type Asset, parseAsset, parseAssets, parseStorage, type Storage } from "./assets";
 import { type Channel, parseChannel, parseChannels, parseServer, type ServerInfo } from "./model";
 
 /** A setting that the server did not accept, and why. */
@@ -40,12 +32,15 @@ export function refusal(status: number, body: unknown): ApiError {
 }
 
 const TIMEOUT_MS = 10_000;
+/** A clip that is cut at frames is answered when it plays: within a minute. */
+const PRECISE_TIMEOUT_MS = 75_000;
 
-async function call(
+export async function call(
   method: string,
   path: string,
   body?: unknown,
   headers: Record<string, string> = {},
+  timeoutMs = TIMEOUT_MS,
 ): Promise<unknown> {
   let response: Response;
   let answer: unknown = null;
@@ -54,7 +49,7 @@ async function call(
       method,
       headers: body === undefined ? headers : { ...headers, "content-type": "application/json" },
       body: body === undefined ? null : JSON.stringify(body),
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: AbortSignal.timeout(timeoutMs),
     });
     const text = await response.text();
     if (text !== "") {
@@ -69,6 +64,24 @@ async function call(
   }
   if (!response.ok) throw refusal(response.status, answer);
   return answer;
+}
+
+/** The same for what is no JSON: bytes of a file, which may take as long as they take. */
+export async function send(
+  method: string,
+  path: string,
+  headers: Record<string, string>,
+  body: Blob | null,
+  signal: AbortSignal,
+): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(`/api/v1${path}`, { method, headers, body, signal });
+  } catch {
+    throw new ApiError("The server does not answer. Is it running?", 0);
+  }
+  if (!response.ok) throw refusal(response.status, await response.json().catch(() => null));
+  return response;
 }
 
 function one(value: unknown): Channel {
@@ -116,8 +129,9 @@ export const api = {
     await call("DELETE", `/assets/${id}`);
   },
   /** `start` and `end` in ISO 8601. */
-  clip: async (of: string, start: string, end: string, title: string): Promise<Asset> =>
-    asset(await call("POST", "/clips", { asset: of, start, end, ...(title === "" ? {} : { title }) })),
+  clip: async (of: string, start: string, end: string, title: string, precise: boolean): Promise<Asset> => {
+    const body = { asset: of, start, end, precise, ...(title === "" ? {} : { title }) };
+    return asset(await call("POST", "/clips", body, {}, precise ? PRECISE_TIMEOUT_MS : TIMEOUT_MS));
+  },
   storage: async (): Promise<Storage> => parseStorage(await call("GET", "/storage")),
-  imports: async (): Promise<Import[]> => parseImports(await call("GET", "/imports")),
 };

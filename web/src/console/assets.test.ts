@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { moved, parseAsset, parseAssets, parseImports, parseStorage } from "./assets";
+import { moved, parseAsset, parseAssets, parseStorage } from "./assets";
 
 test("an asset is read, and what is missing is absent", () => {
   const full = parseAsset({
@@ -13,10 +13,22 @@ test("an asset is read, and what is missing is absent", () => {
     duration_seconds: 20,
     bytes: 7,
     lost_segments: 1,
-    playback: { watch: "/watch/vod/demo-1" },
+    playback: { watch: "/watch/vod/demo-1", download: "/vod/demo-1/asset.mp4" },
   });
   expect(full).toMatchObject({ kind: "clip", start: 10_000, seconds: 20, watch: "/watch/vod/demo-1" });
-  expect(parseAsset({ id: "x" })).toMatchObject({ title: "x", start: null, bytes: 0, watch: null });
+  const dates = { created: "2026-11-23T00:00:00Z", start: "1970-01-01T00:00:00Z" };
+  expect(parseAsset({ id: "x", ...dates })?.date).toBe(Date.parse(dates.created));
+  expect(parseAsset({ id: "x", ...dates, start: "2026-11-20T00:00:00Z" })?.date).toBe(
+    Date.parse("2026-11-20"),
+  );
+  expect(full?.download).toBe("/vod/demo-1/asset.mp4");
+  expect(parseAsset({ id: "x" })).toMatchObject({
+    title: "x",
+    start: null,
+    bytes: 0,
+    watch: null,
+    download: null,
+  });
   for (const none of [null, 3, {}, { id: 3 }]) expect(parseAsset(none)).toBeNull();
   expect(parseAssets({ assets: [{ id: "a" }, null], next: "c" })).toMatchObject({
     assets: [{ id: "a" }],
@@ -24,13 +36,6 @@ test("an asset is read, and what is missing is absent", () => {
   });
   expect(parseAssets(null)).toEqual({ assets: [], next: null });
   expect(parseStorage({ bytes: 5, keep_seconds: 60 })).toMatchObject({ bytes: 5, keepSeconds: 60 });
-});
-
-test("imports that are done are left out", () => {
-  const list = [{ id: "a", state: "running", done: 0.5, title: "A" }, { id: "b", state: "done" }, 3];
-  expect(parseImports({ imports: list })).toEqual([
-    { id: "a", title: "A", state: "running", share: 0.5, error: null },
-  ]);
 });
 
 test("the ends of a selection stay inside and apart", () => {

@@ -9,11 +9,15 @@ export interface Asset {
   /** ms since 1970; `null` while there is no media. */
   start: number | null;
   end: number | null;
+  /** The date to show: of a broadcast; where media has no date of its own, as in an import, that of the asset. */
+  date: number | null;
   seconds: number | null;
   bytes: number;
   lostSegments: number;
   /** The watch page; `null` while it cannot be watched. */
   watch: string | null;
+  /** One MP4 file of it; `null` while there is none. */
+  download: string | null;
 }
 
 export interface Storage {
@@ -21,16 +25,6 @@ export interface Storage {
   deletingBytes: number;
   keepSeconds: number | null;
   keepBytes: number | null;
-}
-
-/** A file on its way to becoming an asset. */
-export interface Import {
-  id: string;
-  title: string;
-  state: string;
-  /** 0 to 1; `null` if unknown. */
-  share: number | null;
-  error: string | null;
 }
 
 type Fields = Record<string, unknown>;
@@ -56,6 +50,9 @@ function oneOf<T extends string>(value: unknown, known: readonly T[], otherwise:
   return known.includes(value as T) ? (value as T) : otherwise;
 }
 
+/** Media times before this, a year after 1970, are positions in a file and no dates. */
+const DATELESS_MS = 365 * 86_400_000;
+
 export function parseAsset(value: unknown): Asset | null {
   const f = fields(value);
   const id = text(f.id);
@@ -68,10 +65,12 @@ export function parseAsset(value: unknown): Asset | null {
     title: text(f.title) ?? id,
     start: time(f.start),
     end: time(f.end),
+    date: (time(f.start) ?? 0) > DATELESS_MS ? time(f.start) : time(f.created),
     seconds: number(f.duration_seconds),
     bytes: number(f.bytes) ?? 0,
     lostSegments: number(f.lost_segments) ?? 0,
     watch: text(fields(f.playback).watch),
+    download: text(fields(f.playback).download),
   };
 }
 
@@ -89,27 +88,6 @@ export function parseStorage(value: unknown): Storage {
     keepSeconds: number(f.keep_seconds),
     keepBytes: number(f.keep_bytes),
   };
-}
-
-/** Those that are not done: what is done is in the list of assets. */
-export function parseImports(value: unknown): Import[] {
-  const { imports } = fields(value);
-  return (Array.isArray(imports) ? imports : []).flatMap((entry) => {
-    const f = fields(entry);
-    const id = text(f.id);
-    const state = text(f.state) ?? "";
-    if (id === null || ["done", "finished", "cancelled"].includes(state)) return [];
-    const progress = fields(f.progress);
-    return [
-      {
-        id,
-        title: text(f.title) ?? text(f.name) ?? id,
-        state,
-        share: number(f.done) ?? number(f.share) ?? number(progress.done) ?? number(progress.share),
-        error: text(f.error) ?? text(fields(f.error).detail),
-      },
-    ];
-  });
 }
 
 /** What is chosen of a recording, in seconds from its beginning. */

@@ -6,6 +6,7 @@ import { type ApiError, api } from "./api";
 import { Chip } from "./chip";
 import { Confirm } from "./confirm";
 import { CopyField } from "./copy";
+import { KeysPanel } from "./keys-panel";
 import { type Channel, rtmpServer, type ServerInfo } from "./model";
 import { Preview } from "./preview";
 import { go } from "./use-route";
@@ -105,6 +106,7 @@ export function ChannelPage(props: Props) {
         </div>
         <div class="stack">
           <Publish {...props} ask={() => setAsking("key")} />
+          <KeysPanel channel={channel.name} />
           <Share name={channel.name} />
         </div>
       </div>

@@ -61,7 +61,14 @@ export function RecordingPage({ id }: { id: string }) {
       )}
       {asset === null ? null : (
         <>
-          <h1>{asset.title}</h1>
+          <div class="recording-head">
+            <h1>{asset.title}</h1>
+            {asset.download === null ? null : (
+              <a class="button" href={asset.download} download={`${asset.id}.mp4`}>
+                Download MP4
+              </a>
+            )}
+          </div>
           <div class="panel flush">
             {watchable ? (
               <div class="preview" ref={box} />
@@ -83,6 +90,7 @@ export function RecordingPage({ id }: { id: string }) {
 function ClipEditor({ asset, player, length }: { asset: Asset; player: Player; length: number }) {
   const [selection, setSelection] = useState<Selection>({ from: 0, to: length });
   const [title, setTitle] = useState("");
+  const [precise, setPrecise] = useState(false);
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<string | null>(null);
   const [made, setMade] = useState<Asset | null>(null);
@@ -152,7 +160,7 @@ function ClipEditor({ asset, player, length }: { asset: Asset; player: Player; l
     setError(null);
     try {
       const iso = (position: number) => new Date(dateOf(position)).toISOString();
-      setMade(await api.clip(asset.id, iso(selection.from), iso(selection.to), title.trim()));
+      setMade(await api.clip(asset.id, iso(selection.from), iso(selection.to), title.trim(), precise));
     } catch (reason) {
       setError((reason as ApiError).message);
     }
@@ -182,8 +190,21 @@ function ClipEditor({ asset, player, length }: { asset: Asset; player: Player; l
       </div>
       <p class="muted clip-line">
         {clockTime(selection.from)} to {clockTime(selection.to)}, {duration(selection.to - selection.from)}.
-        It is cut at segments, so it may be a little longer.
+        {precise
+          ? " Its first and last seconds are made anew, so it takes a moment."
+          : " It is cut at segments, so it may be a little longer."}
       </p>
+      <label class="choice">
+        <input
+          type="checkbox"
+          checked={precise}
+          onChange={(event) => setPrecise(event.currentTarget.checked)}
+        />
+        <span>
+          Cut exactly
+          <small>At the frame, not at the segment: for clips that must not show a moment more.</small>
+        </span>
+      </label>
       <div class="clip-row">
         <div class="field">
           <label class="field-label" for="clip-title">
@@ -200,7 +221,7 @@ function ClipEditor({ asset, player, length }: { asset: Asset; player: Player; l
           Preview
         </button>
         <button type="submit" class="button primary" disabled={busy}>
-          Make clip
+          {busy && precise ? "Cutting…" : "Make clip"}
         </button>
       </div>
       {error === null ? null : (

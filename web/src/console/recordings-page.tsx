@@ -3,8 +3,9 @@
 import { useCallback, useEffect, useState } from "preact/hooks";
 import { byteSize, duration } from "../player/format";
 import { type ApiError, api } from "./api";
-import type { Asset, Import, Storage } from "./assets";
+import type { Asset, Storage } from "./assets";
 import { Confirm } from "./confirm";
+import { ImportsPanel } from "./imports-panel";
 import { Poster } from "./poster";
 import { hashOf } from "./use-route";
 
@@ -23,7 +24,6 @@ export function RecordingsPage() {
   const [next, setNext] = useState<string | null>(null);
   const [pages, setPages] = useState(1);
   const [storage, setStorage] = useState<Storage | null>(null);
-  const [imports, setImports] = useState<Import[]>([]);
   const [error, setError] = useState<string | null>(null);
   const [going, setGoing] = useState<Asset | null>(null);
 
@@ -41,8 +41,6 @@ export function RecordingsPage() {
       setNext(cursor);
       setError(null);
       setStorage(await api.storage());
-      // A server without imports has none to show.
-      setImports(await api.imports().catch(() => []));
     } catch (reason) {
       setError((reason as ApiError).message);
     }
@@ -68,15 +66,7 @@ export function RecordingsPage() {
           The recordings cannot be listed now: {error}
         </p>
       )}
-      {imports.map((i) => (
-        <div class="panel import" key={i.id}>
-          <strong>{i.title}</strong>
-          <span class="muted">{i.error ?? i.state}</span>
-          {i.share === null || i.error !== null ? null : (
-            <progress value={i.share} max={1} aria-label={`Import of ${i.title}`} />
-          )}
-        </div>
-      ))}
+      <ImportsPanel onMade={() => void refresh()} />
       {assets === null && error === null ? <p class="loading">Loading…</p> : null}
       {assets !== null && shown.length === 0 ? (
         <div class="empty-state">
@@ -99,8 +89,14 @@ export function RecordingsPage() {
                 {a.title}
               </a>
               <p class="entry-line">
-                {a.state === "recording" ? <span class="chip live">Recording now</span> : KINDS[a.kind]}
-                {[a.channel, when(a.start), a.bytes > 0 ? byteSize(a.bytes) : null]
+                {a.state === "recording" ? (
+                  <span class={`chip ${a.kind === "import" ? "warn" : "live"}`}>
+                    {a.kind === "import" ? "Importing" : "Recording now"}
+                  </span>
+                ) : (
+                  KINDS[a.kind]
+                )}
+                {[a.channel, when(a.date), a.bytes > 0 ? byteSize(a.bytes) : null]
                   .filter(Boolean)
                   .map((word) => ` · ${word}`)
                   .join("")}
@@ -121,8 +117,8 @@ export function RecordingsPage() {
                     Clip
                   </a>
                 )}
-                {a.watch === null ? null : (
-                  <a class="button small" href={`/vod/${a.id}/asset.mp4`} download={`${a.id}.mp4`}>
+                {a.download === null ? null : (
+                  <a class="button small" href={a.download} download={`${a.id}.mp4`}>
                     Download
                   </a>
                 )}
