@@ -87,7 +87,11 @@ pub async fn save_recording(store: &Store, recorded: &Asset) -> Result<Asset, St
 /// # Errors
 /// It is not there, makes no sense, or the store failed.
 pub async fn page(store: &Store, asset: &AssetId, number: i64) -> Result<(Page, Version), StoreError> {
-    read(store, &layout::page(asset, number)).await
+    let (mut page, version) = read::<Page>(store, &layout::page(asset, number)).await?;
+    // What is read is kept for long, and grew while it was read.
+    page.rows.iter_mut().for_each(|row| row.cells.shrink_to_fit());
+    page.rows.shrink_to_fit();
+    Ok((page, version))
 }
 
 /// Writes an index page: the rows of `page`, and those that another writer stored.

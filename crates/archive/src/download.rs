@@ -458,7 +458,11 @@ fn refuse(refused: &Refused) -> Response<Body> {
             StatusCode::CONFLICT,
             "the asset has more than 6000000 frames of a track (27 hours at 60 frames per second); make clips of it\n",
         ),
-        Refused::Encrypted => (StatusCode::CONFLICT, "the asset is encrypted and has no progressive file; play it\n"),
+        Refused::Encrypted => (
+            StatusCode::CONFLICT,
+            "the asset is encrypted and has no progressive file, which cannot say where its keys are; play index.m3u8 or \
+             manifest.mpd\n",
+        ),
         Refused::Mixed => {
             (StatusCode::CONFLICT, "the rendition changes its timescale; make a clip of each part, or choose another\n")
         }

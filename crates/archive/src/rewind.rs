@@ -139,7 +139,8 @@ impl Rewind {
     /// # Errors
     /// See [`Failed`].
     pub async fn segment(&self, channel: &Channel, rendition: &RenditionName, number: u64) -> Result<File, Failed> {
-        let recordings = self.recordings(&channel.name, self.horizon(channel)).await?;
+        let horizon = self.horizon(channel).await?;
+        let recordings = self.recordings(&channel.name, horizon).await?;
         // Two recordings may overlap by a segment where one follows the other.
         for chapter in recordings.iter().rev().filter(|c| c.first <= number).take(2) {
             let Ok(asset) = self.asset(&chapter.id).await else { continue };
@@ -149,7 +150,7 @@ impl Rewind {
             match self.inner.vod.media(&chapter.id, path).await {
                 Ok(bytes) => {
                     let start = first_decode_time(&bytes).map(|ticks| UtcTime::from_ticks(ticks, track.timescale));
-                    if start.is_some_and(|start| start < self.horizon(channel)) {
+                    if start.is_some_and(|start| start < horizon) {
                         return Err(Failed::NotThere(EXPIRED));
                     }
                     self.read_ahead(&chapter.id, rendition, number);
@@ -167,7 +168,7 @@ impl Rewind {
     /// # Errors
     /// See [`Failed`].
     pub async fn init(&self, channel: &Channel, rendition: &RenditionName, version: &str) -> Result<File, Failed> {
-        let recordings = self.recordings(&channel.name, self.horizon(channel)).await?;
+        let recordings = self.recordings(&channel.name, self.horizon(channel).await?).await?;
         for chapter in recordings.iter().rev() {
             let Ok(asset) = self.asset(&chapter.id).await else { continue };
             let line_up = asset.line_ups.iter().find(|l| l.init == version && l.track(rendition).is_some());
@@ -187,7 +188,7 @@ impl Rewind {
     /// See [`Failed`].
     pub async fn sheet(&self, channel: &Channel, number: i64) -> Result<Bytes, Failed> {
         let (start, end) = (storyboard::sheet_time(number), storyboard::sheet_time(number.saturating_add(1)));
-        let horizon = self.horizon(channel);
+        let horizon = self.horizon(channel).await?;
         if end < horizon {
             return Err(Failed::NotThere(NO_PICTURE));
         }
@@ -216,11 +217,16 @@ impl Rewind {
     /// See [`Failed`].
     pub async fn list(&self, channel: &Channel, list: &List, shift: &Shift, time_url: &str) -> Result<String, Failed> {
         let tail = channel.tail.as_ref();
-        let live = tail.filter(|t| !t.ended);
-        let now = live.map_or_else(|| self.inner.store.clock().utc(), |t| t.end);
-        let of = span::Channel { now, live: live.is_some(), dvr: channel.dvr, list: channel.list };
+        let wall = self.inner.store.clock().utc();
+        let (now, ended) = match tail {
+            Some(tail) if !tail.ended => (tail.end, None),
+            Some(tail) => (wall, Some(tail.end)),
+            None => (wall, Some(self.end_of(channel, wall).await?)),
+        };
+        let of = span::Channel { now, ended, dvr: channel.dvr, list: channel.list };
         let span = span::span(shift, &of).map_err(|outside| match outside {
             Outside::TooOld => Failed::NotThere("this is older than the channel's dvr_seconds\n"),
+            Outside::NotYet if ended.is_some() => Failed::NotThere(NOTHING),
             Outside::NotYet => Failed::NotThere("this has not been yet\n"),
             Outside::Delay => Failed::Refused("time_delay is more than the channel's dvr_seconds\n"),
         })?;
@@ -232,7 +238,7 @@ impl Rewind {
         };
         if reel.rows().is_empty() {
             return Err(if span.form == Form::Final && shift.start.is_some() {
-                Failed::NotThere("nothing was recorded then\n")
+                Failed::NotThere(NOTHING)
             } else {
                 Failed::NotLive
             });
@@ -295,7 +301,7 @@ impl Rewind {
     async fn reel(&self, channel: &Channel, span: &Span, whole: bool) -> Result<Reel, Failed> {
         let mut reel = Reel::default();
         let moving = matches!(span.form, Form::Moving(_));
-        let target = channel.tail.as_ref().map_or(0, |t| t.target_duration);
+        let target = channel.tail.as_ref().map(|t| t.target_duration);
         let until = span.until.min(self.inner.store.clock().utc() + Duration::from_secs(3600));
         for (chapter, next) in self.chapters(channel, span).await? {
             let Ok(asset) = self.asset(&chapter.id).await else { continue };
@@ -303,7 +309,7 @@ impl Rewind {
                 continue;
             }
             // A list's target duration does not change.
-            if moving && asset.target_duration != target {
+            if moving && target.is_some_and(|target| asset.target_duration != target) {
                 reel = Reel::default();
                 continue;
             }
@@ -417,8 +423,21 @@ impl Rewind {
     }
 
     /// Media older than this is not answered.
-    fn horizon(&self, channel: &Channel) -> UtcTime {
-        self.inner.store.clock().utc() - channel.dvr.max(channel.list) - channel.list - GRACE
+    async fn horizon(&self, channel: &Channel) -> Result<UtcTime, Failed> {
+        let newest = self.end_of(channel, self.inner.store.clock().utc()).await?;
+        Ok(newest - channel.dvr.max(channel.list) - channel.list - GRACE)
+    }
+
+    /// The end of a channel's newest recording, when it has ended; else the time of day.
+    async fn end_of(&self, channel: &Channel, wall: UtcTime) -> Result<UtcTime, Failed> {
+        for chapter in self.recordings(&channel.name, wall).await?.iter().rev() {
+            match self.asset(&chapter.id).await {
+                Ok(asset) if asset.state == State::Ended => return Ok(asset.end.unwrap_or(wall).min(wall)),
+                Ok(asset) if asset.state == State::Recording => return Ok(wall),
+                _ => {}
+            }
+        }
+        Ok(wall)
     }
 
     fn read_ahead(&self, id: &AssetId, rendition: &RenditionName, number: u64) {
@@ -434,6 +453,7 @@ impl Rewind {
 
 const NO_PICTURE: &str = "no such picture, not yet or no longer\n";
 const EXPIRED: &str = "no such segment, or no longer\n";
+const NOTHING: &str = "nothing was recorded then\n";
 
 /// `tfdt` of a segment's first fragment, in ticks.
 fn first_decode_time(segment: &[u8]) -> Option<u64> {

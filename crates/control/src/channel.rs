@@ -6,6 +6,7 @@ mod error;
 mod frame_rate;
 mod name;
 mod protection;
+mod rewind;
 mod seconds;
 mod settings;
 

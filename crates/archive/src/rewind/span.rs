@@ -50,8 +50,8 @@ pub enum Outside {
 pub struct Channel {
     /// End of the newest media while it is on the air, else the time of day.
     pub now: UtcTime,
-    /// Whether more comes.
-    pub live: bool,
+    /// The end of its media, when nothing more comes.
+    pub ended: Option<UtcTime>,
     /// `dvr_seconds`.
     pub dvr: Duration,
     /// Length of the live list.
@@ -68,7 +68,10 @@ pub fn span(shift: &Shift, channel: &Channel) -> Result<Span, Outside> {
     if delay > depth {
         return Err(Outside::Delay);
     }
-    let now = channel.now - delay;
+    // Who is behind sees the rest of what has ended; then the depth counts back from the end.
+    let newest = channel.ended.map_or(channel.now, |end| channel.now.min(end));
+    let now = (channel.now - delay).min(newest);
+    let more = channel.ended.is_none_or(|end| now < end);
     let Some(start) = shift.start else {
         let wanted = match shift.depth {
             None => channel.list,
@@ -76,19 +79,19 @@ pub fn span(shift: &Shift, channel: &Channel) -> Result<Span, Outside> {
             Some(Depth::Seconds(seconds)) => Duration::from_secs(seconds.into()).clamp(channel.list, depth),
         };
         let deep = wanted.min(LONGEST);
-        let form = if channel.live { Form::Moving(deep) } else { Form::Final };
+        let form = if more { Form::Moving(deep) } else { Form::Final };
         let until = UtcTime(i64::MAX);
         return Ok(Span { from: now - deep, until, complete: now, form, delay });
     };
     // A segment and a moment of grace: a player that began within the window still gets its list once more.
-    if start < channel.now - depth - channel.list {
+    if start < newest - depth - channel.list {
         return Err(Outside::TooOld);
     }
     if start >= now {
         return Err(Outside::NotYet);
     }
     let until = shift.end.unwrap_or(UtcTime(i64::MAX)).min(start + LONGEST);
-    let form = if channel.live && until > now { Form::Growing } else { Form::Final };
+    let form = if more && until > now { Form::Growing } else { Form::Final };
     Ok(Span { from: start, until, complete: now, form, delay })
 }
 
@@ -102,7 +105,7 @@ mod tests {
 
     fn channel() -> Channel {
         let seconds = Duration::from_secs;
-        Channel { now: at(1_000_000), live: true, dvr: seconds(7200), list: seconds(60) }
+        Channel { now: at(1_000_000), ended: None, dvr: seconds(7200), list: seconds(60) }
     }
 
     #[test]
@@ -122,8 +125,22 @@ mod tests {
         assert_eq!(of("start=900000"), Err(Outside::TooOld));
         assert_eq!(of("start=1000001"), Err(Outside::NotYet));
         assert_eq!(of("time_delay=7201"), Err(Outside::Delay));
-        let ended = Channel { live: false, ..channel() };
-        assert_eq!(span(&shift("start=999000"), &ended).map(|s| s.form), Ok(Form::Final));
+    }
+
+    #[test]
+    fn what_has_ended_counts_back_from_its_end() {
+        let ended = Channel { ended: Some(at(900_000)), ..channel() };
+        let of = |query| span(&Shift::parse(Some(query)).unwrap(), &ended).map(|s| (s.from, s.complete, s.form));
+        assert_eq!(of("dvr"), Ok((at(892_800), at(900_000), Form::Final)));
+        assert_eq!(of("dvr=600"), Ok((at(899_400), at(900_000), Form::Final)));
+        assert_eq!(of("start=899000"), Ok((at(899_000), at(900_000), Form::Final)));
+        assert_eq!(of("start=892000"), Err(Outside::TooOld));
+        assert_eq!(of("start=900000"), Err(Outside::NotYet));
+        // Who is behind by 100 s sees the rest.
+        let ended = Channel { ended: Some(at(999_970)), ..channel() };
+        let of = |query| span(&Shift::parse(Some(query)).unwrap(), &ended).map(|s| (s.complete, s.form));
+        assert_eq!(of("time_delay=100"), Ok((at(999_900), Form::Moving(Duration::from_secs(60)))));
+        assert_eq!(of("time_delay=20"), Ok((at(999_970), Form::Final)));
     }
 
     #[test]

@@ -71,7 +71,8 @@ pub struct ChannelConfig {
     #[serde(default = "window_seconds")]
     #[schema(value_type = f64, default = 60.0, minimum = 10, maximum = 600)]
     pub window_seconds: Seconds,
-    /// How far back viewers may go, in seconds, 0 to 1209600 (14 days). Accepted and kept; live rewind does not use it yet.
+    /// How far back viewers may go, in seconds, 0 to 1209600 (14 days). What has left the window comes from the recording:
+    /// beyond `window_seconds` it needs `record`, and `archive.keep_days` not shorter than this.
     #[serde(default = "dvr_seconds")]
     #[schema(value_type = f64, default = 3600.0, minimum = 0, maximum = 1_209_600)]
     pub dvr_seconds: Seconds,

@@ -27,6 +27,7 @@ pub struct Archive {
 struct Inner {
     store: Store,
     options: Options,
+    kept: Option<Duration>,
     /// Assets with a task. An asset has one at a time.
     busy: Mutex<HashSet<AssetId>>,
     tasks: Mutex<JoinSet<()>>,
@@ -45,15 +46,22 @@ impl Drop for Busy {
 }
 
 impl Archive {
-    /// Records into `store`; a spool keeps what a store in the cloud does not take at once.
-    pub fn new(store: Store, spool: Option<PathBuf>, spool_bytes: u64) -> Self {
+    /// Records into `store`; a spool keeps what a store in the cloud does not take at once. Recordings are deleted when
+    /// they ended so long ago as `kept` says, or not by their age.
+    pub fn new(store: Store, spool: Option<PathBuf>, spool_bytes: u64, kept: Option<Duration>) -> Self {
         let options = Options { spool, spool_bytes, ..Options::default() };
-        Archive { inner: Arc::new(Inner { store, options, busy: Mutex::default(), tasks: Mutex::default() }) }
+        let (busy, tasks) = (Mutex::default(), Mutex::default());
+        Archive { inner: Arc::new(Inner { store, options, kept, busy, tasks }) }
     }
 
     /// Where recordings are.
     pub fn store(&self) -> &Store {
         &self.inner.store
+    }
+
+    /// How long recordings are kept after their end, unless for ever.
+    pub fn kept(&self) -> Option<Duration> {
+        self.inner.kept
     }
 
     /// How recordings are put.

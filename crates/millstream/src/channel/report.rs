@@ -108,6 +108,8 @@ pub struct Reporter {
     clock: Arc<dyn Clock>,
     metrics: ChannelMetrics,
     title: String,
+    /// What is warned of as long as the settings are as they are.
+    advice: Option<String>,
 }
 
 impl Reporter {
@@ -119,7 +121,8 @@ impl Reporter {
         metrics: ChannelMetrics,
         config: &ChannelConfig,
     ) -> Self {
-        let reporter = Reporter { status, origin, clock, metrics, title: config.display_title().to_owned() };
+        let reporter =
+            Reporter { status, origin, clock, metrics, title: config.display_title().to_owned(), advice: None };
         reporter.publish();
         reporter
     }
@@ -157,9 +160,22 @@ impl Reporter {
         self.status.update(|status| status.warnings.retain(|warning| !warnings.contains(warning)));
     }
 
-    /// Takes all warnings back: a new session begins.
+    /// Takes all warnings back but for those of the settings: a new session begins.
     pub fn clear_warnings(&self) {
-        self.status.update(|status| status.warnings.clear());
+        self.status.update(|status| status.warnings.retain(|warning| self.advice.as_ref() == Some(warning)));
+    }
+
+    /// Warns of the settings, in place of what was said of the former ones.
+    pub fn advise(&mut self, advice: Option<String>) {
+        if self.advice == advice {
+            return;
+        }
+        self.withdraw(self.advice.as_slice());
+        if let Some(advice) = &advice {
+            tracing::warn!(channel = self.title, advice, "settings");
+            self.warn(advice.as_str());
+        }
+        self.advice = advice;
     }
 
     /// Measures and writes everything; about once a second.

@@ -123,8 +123,9 @@ impl Task {
         let config = channel.config.clone();
         let clock = Arc::clone(&surroundings.clock);
         let metrics = surroundings.metrics.channel(config.name.as_str());
-        let reporter =
+        let mut reporter =
             Reporter::new(channel.status.clone(), Arc::clone(&origin), Arc::clone(&clock), metrics.clone(), &config);
+        reporter.advise(config.rewind_advice(surroundings.archive.kept()));
         let registry = Arc::clone(&surroundings.registry);
         let mut publisher =
             Publisher::open(config.name.clone(), origin, registry, Arc::clone(&clock), surroundings.metrics.clone())
@@ -201,6 +202,7 @@ impl Task {
 
     async fn configure(&mut self, config: ChannelConfig) {
         self.reporter.set_title(config.display_title());
+        self.reporter.advise(config.rewind_advice(self.surroundings.archive.kept()));
         let ladder_changed = config.ladder != self.config.ladder;
         if let Session::Abr(abr) = &mut self.session
             && ladder_changed

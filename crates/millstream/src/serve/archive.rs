@@ -56,7 +56,7 @@ pub fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Archive> {
     let store = Store::open(url, &environment, Arc::clone(clock));
     let store = store.context("the store of recordings cannot be opened; correct [archive]")?;
     let spool = (!store.is_local()).then(|| config.server.data_dir.join(SPOOL));
-    Ok(Archive::new(store, spool, set.spool_bytes))
+    Ok(Archive::new(store, spool, set.spool_bytes, kept(config)))
 }
 
 /// How long recordings are kept.
@@ -68,8 +68,13 @@ pub fn policy(config: &Config) -> Policy {
         0 => None,
         bytes => Some(bytes),
     };
-    let age = (set.keep_days > 0).then(|| Duration::from_secs(u64::from(set.keep_days) * 86_400));
-    Policy { age, bytes, ..Policy::default() }
+    Policy { age: kept(config), bytes, ..Policy::default() }
+}
+
+/// The same by age alone.
+fn kept(config: &Config) -> Option<Duration> {
+    let days = config.archive.keep_days;
+    (days > 0).then(|| Duration::from_secs(u64::from(days) * 86_400))
 }
 
 fn half_of_disk(folder: &Path) -> Option<u64> {
