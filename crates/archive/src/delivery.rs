@@ -22,7 +22,8 @@ use crate::asset::{AssetId, State};
 use crate::documents;
 use crate::download::{self, Downloads};
 use crate::layout;
-use crate::store::{Store, StoreError};
+use crate::sent::{self, How, Sent};
+use crate::store::{Media, Store, StoreError};
 
 /// Most bytes of objects in the cache.
 pub const CACHE_BYTES: u64 = 64 << 20;
@@ -51,6 +52,13 @@ pub(crate) enum Missing {
     NotThere,
     /// Its asset was deleted.
     Gone,
+    /// It is too large to be kept: it is read in pieces while it is sent.
+    Large {
+        /// In bytes.
+        bytes: u64,
+        /// Hash of what the store knows its content by.
+        tag: u64,
+    },
     /// The store failed.
     Failed,
 }
@@ -104,6 +112,16 @@ impl VodDelivery {
                 };
                 respond::entity(&method, &headers, &entity)
             }
+            Err(Missing::Large { bytes, tag }) => {
+                let sent = Sent {
+                    head: Bytes::new(),
+                    objects: vec![(named.path.clone(), 0)],
+                    length: bytes,
+                    etag: format!("{tag:016x}"),
+                };
+                let how = How { content_type: layout::content_type(&file), cache: CacheLife::Immutable, name: None };
+                sent::respond(&self.store, Arc::new(sent), &method, &headers, &how)
+            }
             Err(Missing::NotThere) => respond::not_found("no such asset, or nothing of this name in it\n"),
             Err(Missing::Gone) => {
                 respond::plain(StatusCode::GONE, "the asset was deleted\n", CacheLife::Seconds(MANIFEST_SECONDS))
@@ -139,8 +157,13 @@ impl VodDelivery {
 
     async fn read(&self, named: &Named) -> Result<Object, Missing> {
         let Ok(_permit) = self.reads.acquire().await else { return Err(Missing::Failed) };
-        match self.store.get(&named.path).await {
-            Ok((bytes, _)) => {
+        match self.store.media(&named.path).await {
+            Ok(Media::Large { bytes, tag }) => {
+                let mut hasher = DefaultHasher::new();
+                hasher.write(tag.as_bytes());
+                Err(Missing::Large { bytes, tag: hasher.finish() })
+            }
+            Ok(Media::Whole(bytes)) => {
                 // A playlist of a day has megabytes.
                 let text = is_text(&named.path).then(|| bytes.clone());
                 let gzip = match text.map(|text| tokio::task::spawn_blocking(move || respond::gzip(&text))) {
@@ -369,6 +392,28 @@ mod tests {
         // A miss is not kept: what is recorded next is there at once.
         store.put(&Path::from("vod/b/index.m3u8"), Bytes::from_static(b"#EXTM3U\n").into()).await.unwrap();
         assert_eq!(ask(&vod, "/vod/b/index.m3u8", None).await.status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn a_large_object_is_read_in_pieces_while_it_is_sent() {
+        use http_body_util::BodyExt as _;
+        let store = store();
+        let media: Vec<u8> = (0..33_u32 << 20).map(|i| (i / 7) as u8).collect();
+        let path = "/vod/a/720p/7.m4s";
+        store.put(&Path::from(&path[1..]), Bytes::from(media.clone()).into()).await.unwrap();
+        let vod = VodDelivery::new(store);
+        let whole = ask(&vod, path, None).await;
+        assert_eq!(
+            (whole.status(), &whole.headers()[header::CONTENT_LENGTH]),
+            (StatusCode::OK, &HeaderValue::from_static("34603008"))
+        );
+        assert!(whole.headers()[header::CACHE_CONTROL].to_str().unwrap().contains("immutable"));
+        assert_eq!(whole.headers()[header::CONTENT_TYPE], "video/mp4");
+        assert_eq!(whole.into_body().collect().await.unwrap().to_bytes(), media);
+        let part = ask(&vod, path, Some("bytes=5000000-9999999")).await;
+        assert_eq!(part.status(), StatusCode::PARTIAL_CONTENT);
+        assert_eq!(part.into_body().collect().await.unwrap().to_bytes(), media[5_000_000..10_000_000]);
+        assert_eq!(vod.lock().bytes, 0, "nothing of it is kept");
     }
 
     #[tokio::test]

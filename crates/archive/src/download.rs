@@ -17,9 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
-use millstream_delivery::body::{Body, BrokenOff};
-use millstream_delivery::respond::{self, CacheLife, Range};
+use http::{HeaderMap, Method, Response, StatusCode};
+use millstream_delivery::body::Body;
+use millstream_delivery::respond::{self, CacheLife};
 use millstream_media::cmaf::read;
 use millstream_media::time::{NANOS_PER_SECOND, Timescale, UtcTime};
 use millstream_media::track::RenditionName;
@@ -29,6 +29,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use crate::asset::{Asset, AssetId, Kind, State, TrackInfo};
 use crate::index::{Row, line_up};
 use crate::layout;
+use crate::sent::{self, How, Sent};
 use crate::store::{Store, StoreError};
 use crate::time_shift::{Config, TimeShift};
 use tables::{Defaults, Fragment, Tables};
@@ -50,8 +51,6 @@ const MAX_MOOF: u64 = 1 << 20;
 const MAX_FRAGMENTS: usize = 1024;
 /// Most bytes of heads that are kept.
 const KEPT_BYTES: usize = 64 << 20;
-/// Bytes of a segment that are sent with one read.
-const PIECE: u64 = 2 << 20;
 /// A hole of this many nanoseconds or more, at a discontinuity, is left out.
 const HOLE_NANOS: i64 = 50_000_000;
 
@@ -98,22 +97,13 @@ pub struct Downloads {
 }
 
 type Key = (AssetId, Wanted);
-type Slot = Arc<OnceCell<Arc<Plan>>>;
+type Slot = Arc<OnceCell<Arc<Sent>>>;
 
 struct Inner {
     store: Store,
     index: TimeShift,
     makers: Semaphore,
     kept: Mutex<HashMap<Key, (Slot, u64)>>,
-}
-
-/// A file: its head, and the objects that follow it.
-struct Plan {
-    head: Bytes,
-    /// Objects with where they begin behind the head.
-    objects: Vec<(Path, u64)>,
-    length: u64,
-    etag: String,
 }
 
 /// A segment that the file has.
@@ -150,12 +140,17 @@ impl Downloads {
     ) -> Response<Body> {
         let Some(wanted) = Wanted::parse(query) else { return respond::not_found("no such rendition\n") };
         match self.plan(&id, &wanted).await {
-            Ok(plan) => self.send(&id, plan, &method, &headers),
+            Ok(plan) => {
+                // An asset's name may come to stand for another one when it is deleted and made again.
+                let how =
+                    How { content_type: "video/mp4", cache: CacheLife::Seconds(60), name: Some(format!("{id}.mp4")) };
+                sent::respond(&self.inner.store, plan, &method, &headers, &how)
+            }
             Err(refused) => refuse(&refused),
         }
     }
 
-    async fn plan(&self, id: &AssetId, wanted: &Wanted) -> Result<Arc<Plan>, Refused> {
+    async fn plan(&self, id: &AssetId, wanted: &Wanted) -> Result<Arc<Sent>, Refused> {
         // Also of what is kept: it may have been deleted.
         let asset = self.inner.index.asset(id).await.map_err(|e| failed(id, &e))?;
         match asset.state {
@@ -190,7 +185,7 @@ impl Downloads {
         }
     }
 
-    async fn make(&self, asset: &Arc<Asset>, wanted: &Wanted) -> Result<Arc<Plan>, Refused> {
+    async fn make(&self, asset: &Arc<Asset>, wanted: &Wanted) -> Result<Arc<Sent>, Refused> {
         let id = &asset.id;
         let _permit = self.inner.makers.acquire().await.map_err(|_| Refused::Failed)?;
         let tracks = choose(asset, wanted)?;
@@ -260,7 +255,7 @@ impl Downloads {
         let objects = pieces.iter().map(|p| (layout::segment(&p.of, &p.rendition, p.number), p.at)).collect();
         let (length, etag) = (head.len() as u64 + media_bytes, format!("{:016x}", hasher.finish()));
         tracing::info!(asset = %id, bytes = length, head = head.len(), "a progressive file is described");
-        Ok(Arc::new(Plan { head, objects, length, etag }))
+        Ok(Arc::new(Sent { head, objects, length, etag }))
     }
 
     /// The fragments of a segment, by their headers alone.
@@ -297,92 +292,9 @@ impl Downloads {
         Ok(fragments)
     }
 
-    fn send(&self, id: &AssetId, plan: Arc<Plan>, method: &Method, headers: &HeaderMap) -> Response<Body> {
-        let known = respond::is_known(headers, &plan.etag);
-        let range = respond::wanted_range(method, headers, &plan.etag, plan.length);
-        let (status, from, until) = match range {
-            _ if known => (StatusCode::NOT_MODIFIED, 0, 0),
-            Range::Whole => (StatusCode::OK, 0, plan.length),
-            Range::Part { start, end } => (StatusCode::PARTIAL_CONTENT, start, end),
-            Range::Unsatisfiable => (StatusCode::RANGE_NOT_SATISFIABLE, 0, 0),
-        };
-        let body = if *method == Method::HEAD || until == 0 {
-            Body::empty()
-        } else {
-            Body::sized(until - from, Box::pin(bytes_of(self.inner.store.clone(), Arc::clone(&plan), from, until)))
-        };
-        let mut response = Response::new(body);
-        *response.status_mut() = status;
-        let out = response.headers_mut();
-        respond::open_to_all(out);
-        let mut text = |name, text: String| {
-            if let Ok(value) = HeaderValue::from_str(&text) {
-                out.insert(name, value);
-            }
-        };
-        text(header::ETAG, format!("\"{}\"", plan.etag));
-        text(header::ACCEPT_RANGES, "bytes".to_owned());
-        // An asset's name may come to stand for another one when it is deleted and made again.
-        text(header::CACHE_CONTROL, "public, max-age=60".to_owned());
-        if status == StatusCode::RANGE_NOT_SATISFIABLE {
-            text(header::CONTENT_RANGE, format!("bytes */{}", plan.length));
-        } else if status != StatusCode::NOT_MODIFIED {
-            text(header::CONTENT_TYPE, "video/mp4".to_owned());
-            text(header::CONTENT_LENGTH, (until - from).to_string());
-            text(header::CONTENT_DISPOSITION, format!("inline; filename=\"{id}.mp4\""));
-        }
-        if status == StatusCode::PARTIAL_CONTENT {
-            text(header::CONTENT_RANGE, format!("bytes {from}-{}/{}", until - 1, plan.length));
-        }
-        response
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, (Slot, u64)>> {
         self.inner.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl Plan {
-    /// What it costs to keep it.
-    fn bytes(&self) -> usize {
-        self.head.len() + self.objects.iter().map(|(path, _)| path.as_ref().len() + 32).sum::<usize>()
-    }
-}
-
-/// The bytes [`from`, `until`) of a file, read as they are sent: one piece of an object at a time.
-fn bytes_of(
-    store: Store,
-    plan: Arc<Plan>,
-    from: u64,
-    until: u64,
-) -> impl futures::Stream<Item = Result<Bytes, BrokenOff>> + Send {
-    stream::try_unfold(from, move |at| {
-        let (store, plan) = (store.clone(), Arc::clone(&plan));
-        async move {
-            if at >= until {
-                return Ok(None);
-            }
-            let head = plan.head.len() as u64;
-            if at < head {
-                let end = head.min(until);
-                let piece = plan.head.slice(usize::try_from(at).unwrap_or(0)..usize::try_from(end).unwrap_or(0));
-                return Ok(Some((piece, end)));
-            }
-            let place = at - head;
-            let after = plan.objects.partition_point(|(_, start)| *start <= place);
-            let (path, start) = after.checked_sub(1).and_then(|i| plan.objects.get(i)).ok_or(BrokenOff::Upstream)?;
-            let end = plan.objects.get(after).map_or(plan.length - head, |(_, next)| *next).min(until - head);
-            let end = end.min(place + PIECE);
-            match store.get_range(path, place - start..end - start).await {
-                Ok(bytes) if bytes.len() as u64 == end - place => Ok(Some((bytes, head + end))),
-                Ok(_) => Err(BrokenOff::Upstream),
-                Err(error) => {
-                    tracing::warn!(%error, "a download breaks off");
-                    Err(BrokenOff::Upstream)
-                }
-            }
-        }
-    })
 }
 
 /// The tracks of a file.

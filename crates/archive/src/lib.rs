@@ -25,6 +25,7 @@
 //! - [`library`]: the assets as users see them: listed, shown, clipped, renamed, deleted.
 //! - [`delivery`]: answers requests under `/vod/`.
 //! - [`download`]: an asset as one progressive file.
+//! - `sent`: answers that are read while they are sent.
 //! - [`rewind`]: what has left a live window, under its live names; its parts are pure.
 //! - [`time_shift`]: segments of a time range, with a bounded cache.
 
@@ -49,6 +50,7 @@ pub mod retention;
 pub mod rewind;
 pub mod running;
 pub mod segment_facts;
+mod sent;
 pub mod spool;
 pub mod statistics;
 pub mod store;

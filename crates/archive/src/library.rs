@@ -55,6 +55,22 @@ pub enum LibraryError {
         /// Name and span of its newest recording.
         newest: Option<String>,
     },
+    /// Two recordings hold the time.
+    #[error(
+        "{} to {} is in one recording, {} (to {}), and in the next, {} (from {}): a clip shows one of them; make one of each, \
+         by `asset`, or move the clip's start or end",
+        .start, .end, .first.0, .first.1, .second.0, .second.1
+    )]
+    TwoRecordings {
+        /// Wanted start.
+        start: UtcTime,
+        /// Wanted end.
+        end: UtcTime,
+        /// The earlier one, with its end.
+        first: (AssetId, UtcTime),
+        /// The later one, with its start.
+        second: (AssetId, UtcTime),
+    },
     /// A clip of this name is being made.
     #[error("a clip named {0} is being made right now; choose another name")]
     Busy(AssetId),

@@ -156,7 +156,7 @@ impl Rewind {
                     self.read_ahead(&chapter.id, rendition, number);
                     return Ok(File { bytes, audio: !track.is_video() });
                 }
-                Err(Missing::Failed) => return Err(Failed::Away),
+                Err(Missing::Failed | Missing::Large { .. }) => return Err(Failed::Away),
                 Err(Missing::NotThere | Missing::Gone) => {}
             }
         }
@@ -175,7 +175,7 @@ impl Rewind {
             let Some((_, track)) = line_up.and_then(|l| l.track(rendition)) else { continue };
             match self.inner.vod.media(&chapter.id, layout::init(&chapter.id, rendition, version)).await {
                 Ok(bytes) => return Ok(File { bytes, audio: !track.is_video() }),
-                Err(Missing::Failed) => return Err(Failed::Away),
+                Err(Missing::Failed | Missing::Large { .. }) => return Err(Failed::Away),
                 Err(Missing::NotThere | Missing::Gone) => {}
             }
         }
@@ -201,7 +201,7 @@ impl Rewind {
             }
             match self.inner.vod.media(&chapter.id, layout::sheet(&chapter.id, number)).await {
                 Ok(bytes) => return Ok(bytes),
-                Err(Missing::Failed) => return Err(Failed::Away),
+                Err(Missing::Failed | Missing::Large { .. }) => return Err(Failed::Away),
                 Err(Missing::NotThere | Missing::Gone) => {}
             }
             if chapter.start < start {

@@ -14,8 +14,8 @@ use futures::{StreamExt, TryStreamExt};
 use millstream_media::time::Clock;
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, Error as Failure, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
-    PutPayload, UpdateVersion,
+    Attribute, Attributes, Error as Failure, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
+    PutOptions, PutPayload, UpdateVersion,
 };
 use tokio::sync::Mutex;
 
@@ -32,6 +32,20 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Which version of a document was read or written; the next write names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version(UpdateVersion);
+
+/// A media file, or what it takes to read it in pieces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Media {
+    /// All of it.
+    Whole(Bytes),
+    /// It has more than [`MAX_DOCUMENT_BYTES`].
+    Large {
+        /// Its length in bytes.
+        bytes: u64,
+        /// Changes with its content; for machines.
+        tag: String,
+    },
+}
 
 /// An object that was listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,6 +214,23 @@ impl Store {
         Ok((bytes, Version(version)))
     }
 
+    /// Reads a media file, unless it is large.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], or the store failed.
+    pub async fn media(&self, path: &Path) -> Result<Media, StoreError> {
+        let full = self.full(path);
+        let read = async {
+            let found = self.inner.get(&full).await?;
+            let ObjectMeta { size: bytes, e_tag, last_modified, .. } = found.meta.clone();
+            if bytes <= MAX_DOCUMENT_BYTES {
+                return Ok(Media::Whole(found.bytes().await?));
+            }
+            Ok(Media::Large { bytes, tag: e_tag.unwrap_or_else(|| format!("{bytes}-{last_modified}")) })
+        };
+        self.timed(Operation::Get, path, read).await
+    }
+
     /// Reads a part of an object.
     ///
     /// # Errors
@@ -305,12 +336,14 @@ pub enum StoreError {
         reason: String,
     },
     /// The store failed.
-    #[error("{path}: {cause}")]
+    #[error("{path}: {cause}{}", if .said.is_empty() { String::new() } else { format!(" ({said})") })]
     Failed {
         /// Which object.
         path: String,
         /// What is wrong, and the mend.
         cause: Cause,
+        /// What it said and why, in its own words, where the cause does not tell.
+        said: String,
         /// What the store said.
         source: Arc<Failure>,
     },
@@ -324,7 +357,11 @@ impl StoreError {
             }
             Failure::AlreadyExists { .. } => StoreError::Exists { path },
             Failure::Precondition { .. } | Failure::NotModified { .. } => StoreError::Conflict { path },
-            source => StoreError::Failed { path, cause: explain::cause(&source), source: Arc::new(source) },
+            source => {
+                let cause = explain::cause(&source);
+                let said = if cause.needs_words() { explain::words(&source) } else { String::new() };
+                StoreError::Failed { path, cause, said, source: Arc::new(source) }
+            }
         }
     }
 

@@ -63,6 +63,26 @@ fn ago(seconds: u64) -> String {
 }
 
 #[tokio::test]
+async fn a_clip_over_two_recordings_names_both_and_the_mend() {
+    let api = Api::new().await;
+    let first = record(&api, "news", 1000, 100, State::Ended).await;
+    let second = record(&api, "news", 790, 100, State::Ended).await;
+    let clip = async |from: u64, to: u64| {
+        let body = json!({"channel": "news", "start": ago(from), "end": ago(to)});
+        api.call_with("POST", "/api/v1/clips", body).await
+    };
+    let over = clip(850, 750).await;
+    let detail = over.problem(422);
+    assert!(detail.contains(&first) && detail.contains(&second) && detail.contains("make one of each"), "{detail}");
+    // Where only one of them has something, it is that one; the pause between them is in neither.
+    for (from, to, of) in [(850, 801, &first), (850, 795, &first), (799, 750, &second), (700, 600, &second)] {
+        let made = clip(from, to).await;
+        assert_eq!(made.status, 201, "{}", made.json());
+        assert_eq!(made.json()["clip"]["of"], json!(of), "{from} to {to}");
+    }
+}
+
+#[tokio::test]
 async fn assets_are_listed_newest_first_page_by_page() {
     let api = Api::new().await;
     assert_eq!(api.call("GET", "/api/v1/assets").await.json(), json!({"assets": [], "next": null}));

@@ -24,7 +24,8 @@ pub enum CacheLife {
 }
 
 impl CacheLife {
-    fn value(self) -> HeaderValue {
+    /// As `Cache-Control` says it.
+    pub fn value(self) -> HeaderValue {
         match self {
             CacheLife::Immutable => HeaderValue::from_static("public, max-age=1209600, immutable"),
             CacheLife::NoStore => HeaderValue::from_static("no-store"),

@@ -12,13 +12,15 @@ use crate::{catalog, clip};
 
 /// Recordings of a channel that are looked at for one that holds a time, the newest first from the wanted end on.
 const LOOKS: usize = 16;
+/// So many nanoseconds of another recording at its start or end are left out of a clip without a word.
+const JOINT_NANOS: i64 = 500_000_000;
 /// Attempts to find a free name.
 const NAMES: u32 = 8;
 
 /// Of what a clip is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClipOf {
-    /// The recording of this channel that holds most of the time.
+    /// The recording of this channel that holds the time.
     Channel(String),
     /// This asset.
     Asset(AssetId),
@@ -106,7 +108,7 @@ impl Library {
         }
     }
 
-    /// The recording of a channel that holds most of [`start`, `end`).
+    /// The recording of a channel that holds [`start`, `end`). Time that no recording has may be at either end.
     async fn holding(&self, channel: &str, start: UtcTime, end: UtcTime) -> Result<Asset, LibraryError> {
         let mut ids = catalog::load(self.store(), channel).await.map_err(LibraryError::Store)?.assets;
         let here = self.inner.running.assets().into_iter().filter(|a| a.channel.as_deref() == Some(channel));
@@ -118,27 +120,33 @@ impl Library {
         let late = AssetId::of_recording(channel, end).map(|id| format!("{id}~"));
         ids.retain(|id| late.as_ref().is_none_or(|late| id.as_str() <= late.as_str()));
         let now = self.store().clock().utc();
-        let mut best: Option<(i64, Asset)> = None;
+        let mut holding: Option<Held> = None;
         for id in ids.iter().rev().take(LOOKS) {
             let asset = match self.asset(id).await {
                 Ok(asset) => asset,
                 Err(LibraryError::NotFound(_) | LibraryError::Store(StoreError::Corrupt { .. })) => continue,
                 Err(error) => return Err(error),
             };
-            let Some(first) = asset.start.filter(|_| asset.state != State::Deleting) else { continue };
+            let Some(from) = asset.start.filter(|_| asset.state != State::Deleting) else { continue };
             // The document of a recording of another node is older than its segments.
             let is_elsewhere = asset.state == State::Recording && self.inner.running.asset(id).is_none();
-            let last = if is_elsewhere { now } else { asset.end.unwrap_or(first) };
-            let held = last.min(end).nanos_since(first.max(start));
-            if held > 0 && best.as_ref().is_none_or(|(most, _)| held > *most) {
-                best = Some((held, asset));
+            let until = if is_elsewhere && holding.is_none() { now } else { asset.end.unwrap_or(from) };
+            if until > start && from < end {
+                let held = Held { asset, from, until };
+                match holding.take() {
+                    Some(later) => match held.with(later, start, end) {
+                        Ok(held) => holding = Some(held),
+                        Err(error) => return Err(*error),
+                    },
+                    None => holding = Some(held),
+                }
             }
-            if first <= start {
+            if from <= start {
                 break;
             }
         }
-        if let Some((_, asset)) = best {
-            return Ok(asset);
+        if let Some(held) = holding {
+            return Ok(held.asset);
         }
         let newest = match newest {
             Some(id) => self.asset(&id).await.ok(),
@@ -149,6 +157,27 @@ impl Library {
             None => a.id.to_string(),
         });
         Err(LibraryError::NotRecorded { channel: channel.to_owned(), start, end, newest })
+    }
+}
+
+/// A recording that holds a part of what is wanted.
+struct Held {
+    asset: Asset,
+    from: UtcTime,
+    until: UtcTime,
+}
+
+impl Held {
+    /// The one of two that holds [`start`, `end`), where only one does.
+    fn with(self, later: Held, start: UtcTime, end: UtcTime) -> Result<Held, Box<LibraryError>> {
+        // One that follows another may begin a little before the other's end.
+        let early = self.until.min(later.from).nanos_since(start.max(self.from));
+        let late = later.until.min(end).nanos_since(later.from.max(self.until));
+        if early > JOINT_NANOS && late > JOINT_NANOS {
+            let (first, second) = ((self.asset.id, self.until), (later.asset.id, later.from));
+            return Err(Box::new(LibraryError::TwoRecordings { start, end, first, second }));
+        }
+        Ok(if early > late { self } else { later })
     }
 }
 

@@ -35,6 +35,8 @@ pub enum Cause {
     Folder,
     /// The store cannot be reached.
     Unreachable,
+    /// The connection broke off.
+    Broken,
     /// It took too long.
     Slow,
     /// The store failed by itself.
@@ -61,6 +63,7 @@ impl fmt::Display for Cause {
             Cause::Full => "the disk is full; make room, or shorten the retention",
             Cause::Folder => "the folder may not be written; check its owner and permissions",
             Cause::Unreachable => "the store cannot be reached; check archive.endpoint, the network and the firewall",
+            Cause::Broken => "the connection to the store broke off; it is tried again",
             Cause::Slow => "the store did not answer in time; it is tried again",
             Cause::Server => "the store failed by itself; it is tried again",
             Cause::Other => "the store failed",
@@ -105,6 +108,16 @@ const MARKS: &[(&str, Cause)] = &[
     ("tcp connect error", Cause::Unreachable),
     ("Network is unreachable", Cause::Unreachable),
     ("timed out", Cause::Slow),
+    ("Connection reset", Cause::Broken),
+    ("connection reset", Cause::Broken),
+    ("Broken pipe", Cause::Broken),
+    ("connection closed", Cause::Broken),
+    ("connection error", Cause::Broken),
+    ("unexpected EOF", Cause::Broken),
+    ("unexpected end of file", Cause::Broken),
+    ("end of file before message length reached", Cause::Broken),
+    ("error decoding response body", Cause::Broken),
+    ("error sending request", Cause::Broken),
     ("Internal Server Error", Cause::Server),
     ("InternalError", Cause::Server),
     ("Bad Gateway", Cause::Server),
@@ -112,17 +125,49 @@ const MARKS: &[(&str, Cause)] = &[
     ("401 Unauthorized", Cause::NoCredentials),
 ];
 
-/// The cause of a failure, by everything that it and its sources say.
-pub(super) fn cause(failure: &Failure) -> Cause {
+impl Cause {
+    /// Whether who reads it needs what the store said, too.
+    pub(super) const fn needs_words(self) -> bool {
+        matches!(self, Cause::Other | Cause::Server | Cause::Broken | Cause::Unreachable)
+    }
+}
+
+/// Most bytes of what a store said that are told.
+const MAX_WORDS: usize = 400;
+
+/// What a failure and its sources say, in one line. Queries of URLs are left out: they may hold signatures.
+pub(super) fn words(failure: &Failure) -> String {
+    let mut text = chain(failure).replace('\n', ": ");
+    while let Some(at) = text.find('?') {
+        let end = text.get(at..).and_then(|t| t.find([' ', ')', '"', '\''])).map_or(text.len(), |length| at + length);
+        text.replace_range(at..end, "");
+    }
+    let end = (0..=MAX_WORDS.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    text.truncate(end);
+    text.retain(|c| !c.is_control());
+    text
+}
+
+/// A failure with its sources, a line for each that says something new.
+fn chain(failure: &Failure) -> String {
     let mut text = failure.to_string();
     let mut source = failure.source();
     // Chains are short; a bound keeps a loop in one from being ours.
     for _ in 0..16 {
         let Some(next) = source else { break };
-        text.push('\n');
-        text.push_str(&next.to_string());
+        let said = next.to_string();
+        if !text.contains(&said) {
+            text.push('\n');
+            text.push_str(&said);
+        }
         source = next.source();
     }
+    text
+}
+
+/// The cause of a failure, by everything that it and its sources say.
+pub(super) fn cause(failure: &Failure) -> Cause {
+    let text = chain(failure);
     let marked = MARKS.iter().find(|(mark, _)| text.contains(mark)).map(|(_, cause)| *cause);
     marked.unwrap_or(match failure {
         Failure::PermissionDenied { .. } => Cause::Denied,
@@ -159,10 +204,28 @@ mod tests {
             ),
             ("tcp connect error: Connection refused (os error 111)", Cause::Unreachable),
             ("No space left on device (os error 28)", Cause::Full),
+            ("connection closed before message completed", Cause::Broken),
+            ("end of file before message length reached", Cause::Broken),
             ("anything else", Cause::Other),
         ] {
             let failure = Failure::Generic { store: "S3", source: said.into() };
             assert_eq!(cause(&failure), cause_of, "{said}");
         }
+    }
+
+    #[test]
+    fn a_broken_connection_is_told_with_all_its_causes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("request to http://store/bucket/a?X-Amz-Signature=secret failed")]
+        struct Request(#[source] std::io::Error);
+        let broken = Request(std::io::Error::new(std::io::ErrorKind::ConnectionReset, "Connection reset by peer"));
+        let failure = Failure::Generic { store: "S3", source: Box::new(broken) };
+        assert_eq!(cause(&failure), Cause::Broken);
+        let said = words(&failure);
+        assert!(
+            said.contains("http://store/bucket/a failed") && said.ends_with(": Connection reset by peer"),
+            "{said}"
+        );
+        assert!(!said.contains("secret"), "{said}");
     }
 }

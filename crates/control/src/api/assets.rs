@@ -153,7 +153,7 @@ impl From<LibraryError> for Problem {
             LibraryError::Deleting(_) => StatusCode::GONE,
             LibraryError::Busy(_) | LibraryError::Clip(ClipError::Exists(_)) => StatusCode::CONFLICT,
             LibraryError::Clip(ClipError::Failed(_)) => StatusCode::SERVICE_UNAVAILABLE,
-            LibraryError::Clip(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            LibraryError::Clip(_) | LibraryError::TwoRecordings { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             LibraryError::Store(StoreError::Corrupt { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
             LibraryError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
