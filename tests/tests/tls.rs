@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use millstream_tests::node::Node;
 use millstream_tests::process;
 use millstream_tests::server::binary;
 use millstream_tests::wait::{wait_for, within};
@@ -229,4 +230,30 @@ fn what_is_signed_for_one_scheme_opens_nothing_over_the_other() {
     for door in ["http", "https"] {
         assert_eq!(curl(&url(door, &for_either), &trusted, &["--http1.1"]), answer("1.1", "404"), "{door}");
     }
+}
+
+#[test]
+fn browsers_are_told_what_they_may_do() {
+    let server = Node::start(&[], |folder| {
+        let mut variables = Node::https(folder);
+        variables.push(("MILLSTREAM_SERVER_HSTS_SECONDS", "86400".to_owned()));
+        variables
+    });
+    for path in ["/healthz", "/nothing", "/api/v1/time", "/metrics"] {
+        let got = server.curl("https", path, &[]).unwrap();
+        assert_eq!(got.header("x-content-type-options"), Some("nosniff"), "{path}");
+        assert_eq!(got.header("referrer-policy"), Some("same-origin"), "{path}");
+        let policy = got.header("content-security-policy").unwrap();
+        assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{path}: {policy}");
+        assert_eq!(got.header("strict-transport-security"), Some("max-age=86400"), "{path}");
+        let clear = server.curl("http", path, &[]).unwrap();
+        assert_eq!(clear.header("strict-transport-security"), None, "{path}: it means nothing in cleartext");
+    }
+    let page = server.curl("https", "/", &[]).unwrap();
+    assert!(page.header("content-security-policy").unwrap().starts_with("default-src 'self'"), "{page:?}");
+    let mode = |path: &str| {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::metadata(server.file(path)).unwrap().permissions().mode() & 0o777
+    };
+    assert_eq!(mode("data/store/channels"), 0o700, "documents hold passphrases in the clear");
 }

@@ -20,7 +20,7 @@ use tower::ServiceExt as _;
 
 use crate::front::{Lane, Peer};
 use crate::head;
-use crate::patience::Patient;
+use crate::patience::{Attended, Patient};
 use crate::seats::Seat;
 use crate::sending::Socket;
 use crate::unread::{Token, Unread};
@@ -42,6 +42,7 @@ pub async fn serve<S: Socket>(lane: Arc<Lane>, stream: S, said: Bytes, peer: Pee
             let (lane, unread) = (Arc::clone(&lane), Arc::clone(&unread));
             let alt_svc = alt_svc.clone();
             async move {
+                let request = request.map(|body| Attended::new(body, limits.stall_timeout));
                 let mut response = answer(&lane, peer, &unread, request).await;
                 if let Some(http3) = alt_svc {
                     response.headers_mut().insert(header::ALT_SVC, http3);

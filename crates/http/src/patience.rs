@@ -4,12 +4,14 @@
 //! that memory would not be bounded by the window; and one who connects and says nothing keeps a connection's place,
 //! since HTTP's own limit on the head begins only once the version is known.
 
+use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -123,6 +125,53 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+/// What a client sends with its request: it must go on sending.
+pub struct Attended<B> {
+    body: B,
+    patience: Duration,
+    /// Runs while nothing comes.
+    overdue: Option<Pin<Box<Sleep>>>,
+}
+
+impl<B> Attended<B> {
+    /// A body of which something must come within each `patience`.
+    pub fn new(body: B, patience: Duration) -> Self {
+        Attended { body, patience, overdue: None }
+    }
+}
+
+impl<B> HttpBody for Attended<B>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: Into<axum::BoxError>,
+{
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = self.get_mut();
+        match Pin::new(&mut this.body).poll_frame(cx) {
+            Poll::Ready(frame) => {
+                this.overdue = None;
+                Poll::Ready(frame.map(|frame| frame.map_err(axum::Error::new)))
+            }
+            Poll::Pending => {
+                let patience = this.patience;
+                ready!(this.overdue.get_or_insert_with(|| Box::pin(sleep(patience))).as_mut().poll(cx));
+                Poll::Ready(Some(Err(axum::Error::new("nothing more of the request came"))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -11,16 +11,16 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes};
 use h3::error::{Code, StreamError};
 use h3::server::{RequestResolver, RequestStream};
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderValue, Method, Response, header};
 use http_body::{Body as HttpBody, Frame};
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, EndpointConfig, Incoming, TokioRuntime, TransportConfig, VarInt};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::Sleep;
 
 use crate::front::{Lane, Peer};
 use crate::full;
+use crate::patience::Attended;
 use crate::seats::{Places, Seat};
 use crate::tls::Certificate;
 use crate::unread::Unread;
@@ -153,7 +153,7 @@ async fn request(resolver: RequestResolver<h3_quinn::Connection, Bytes>, lane: A
     let (send, receive): (RequestStream<Send, Bytes>, RequestStream<Receive, Bytes>) = split(stream);
     let head_only = request.method() == Method::HEAD;
     let stall = lane.limits.stall_timeout;
-    let asked: Request<Upload> = request.map(|()| Upload::new(receive, stall));
+    let asked = request.map(|()| Attended::new(Upload(receive), stall));
     // Bytes that are not taken are bounded here by the stall time, and need not be counted.
     let response = full::answer(&lane, peer, &Unread::default(), asked).await;
     if let Err(error) = answer(send, response, head_only, stall).await {
@@ -214,37 +214,14 @@ async fn in_time(limit: Duration, step: impl Future<Output = Result<(), StreamEr
 }
 
 /// What a client sends with its request.
-struct Upload {
-    stream: RequestStream<Receive, Bytes>,
-    patience: Duration,
-    /// When its client has said nothing for too long.
-    overdue: Pin<Box<Sleep>>,
-}
-
-impl Upload {
-    fn new(stream: RequestStream<Receive, Bytes>, patience: Duration) -> Self {
-        Upload { stream, patience, overdue: Box::pin(tokio::time::sleep(patience)) }
-    }
-}
+struct Upload(RequestStream<Receive, Bytes>);
 
 impl HttpBody for Upload {
     type Data = Bytes;
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let this = &mut *self;
-        match this.stream.poll_recv_data(cx) {
-            Poll::Ready(Ok(Some(mut data))) => {
-                let bytes = data.copy_to_bytes(data.remaining());
-                this.overdue.as_mut().reset(tokio::time::Instant::now() + this.patience);
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
-            }
-            Poll::Ready(Ok(None)) => Poll::Ready(None),
-            Poll::Ready(Err(error)) => Poll::Ready(Some(Err(axum::Error::new(error)))),
-            Poll::Pending => {
-                ready!(this.overdue.as_mut().poll(cx));
-                Poll::Ready(Some(Err(axum::Error::new("nothing more of the request came"))))
-            }
-        }
+        let received = ready!(self.0.poll_recv_data(cx)).map_err(axum::Error::new).transpose();
+        Poll::Ready(received.map(|data| data.map(|mut data| Frame::data(data.copy_to_bytes(data.remaining())))))
     }
 }

@@ -159,3 +159,31 @@ async fn cleartext_http_2_with_prior_knowledge() {
     assert_eq!((answer.status().as_u16(), &answer.headers()["priority"]), (200, &"u=1".parse().unwrap()));
     assert_eq!(answer.body(), LIST.as_bytes());
 }
+
+/// A body must go on coming, and heads have one bound whatever they ask for.
+#[tokio::test]
+async fn bodies_that_stop_and_heads_that_do_not_end_are_refused() {
+    let server = Server::start().await;
+    let mut stream = server.connect().await;
+    stream.write_all(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc").await.unwrap();
+    let mut got = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut got)).await;
+    ended.expect("a client that sends no more keeps its connection").unwrap();
+    assert!(got.starts_with(b"HTTP/1.1 400"), "{}", String::from_utf8_lossy(&got));
+
+    let fields = "X-A: b\r\n".repeat(150);
+    let value = "b".repeat(40_000);
+    for (what, text) in [
+        ("many fields of media", format!("GET /live/a/list HTTP/1.1\r\nHost: a\r\n{fields}\r\n")),
+        ("many fields of a page", format!("GET /echo HTTP/1.1\r\nHost: a\r\n{fields}\r\n")),
+        ("a large field of media", format!("GET /live/a/list HTTP/1.1\r\nHost: a\r\nX-A: {value}\r\n\r\n")),
+        ("a large field of a page", format!("POST /echo HTTP/1.1\r\nHost: a\r\nX-A: {value}\r\n\r\n")),
+    ] {
+        let mut stream = server.connect().await;
+        // The server may hang up while we still write.
+        let _ = stream.write_all(text.as_bytes()).await;
+        let mut got = vec![0; 12];
+        stream.read_exact(&mut got).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(String::from_utf8_lossy(&got), "HTTP/1.1 431", "{what}");
+    }
+}

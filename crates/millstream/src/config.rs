@@ -11,6 +11,7 @@ pub mod reference;
 pub mod settings;
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -49,8 +50,19 @@ pub fn load(path: Option<&Path>, flags: &Flags) -> Result<Loaded> {
         None => None,
     };
     let source = file.as_deref().zip(text.as_deref());
-    let (config, warnings) = effective(source, &environment(), flags)?;
+    let (config, mut warnings) = effective(source, &environment(), flags)?;
+    warnings.extend(source.and_then(|(path, text)| open_secrets(path, text)));
     Ok(Loaded { config, file, warnings })
+}
+
+/// A warning, if others on this machine may read secrets in the file.
+fn open_secrets(path: &Path, text: &str) -> Option<String> {
+    let mode = std::fs::metadata(path).ok()?.permissions().mode();
+    let secrets = if mode & 0o077 == 0 { Vec::new() } else { layers::secrets_in(text) };
+    (!secrets.is_empty()).then(|| {
+        let (shown, secrets) = (path.display(), secrets.join(", "));
+        format!("{shown} holds secrets ({secrets}) and others on this machine may read it; run chmod 600 {shown}")
+    })
 }
 
 /// The environment's `MILLSTREAM_…` variables; the one place that reads them.
@@ -70,4 +82,29 @@ pub fn store_variables() -> BTreeMap<String, String> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(name, _)| name == "HOME" || PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_with_secrets_that_others_may_read_is_warned_about() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.toml");
+        let secret = "[[channel]]\nname = \"news\"\nsrt_passphrase = \"ten-letters-or-more\"\n";
+        for (mode, text, warned) in [
+            (0o600, secret, false),
+            (0o640, secret, true),
+            (0o604, secret, true),
+            (0o644, "[server]\nhttp = \"127.0.0.1:0\"\n", false),
+            (0o644, "[origin]\nsecrets = [\"sixteen-letters-or-more\"]\n", true),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let warning = load(Some(&path), &Flags::default()).unwrap().warnings.join("; ");
+            assert_eq!(warning.contains("chmod 600"), warned, "{mode:o}: {warning}");
+            assert!(!warning.contains("letters"), "{warning}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Reading and writing the documents.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path as LocalPath;
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ use crate::channel::{ChannelConfig, ChannelName};
 
 /// Largest document read, in bytes. Ours are below 64 kB.
 const MAX_BYTES: u64 = 1 << 20;
+/// The folder of channels' documents.
+const FOLDER: &str = "channels";
 /// Format of [`ChannelDocument`].
 const FORMAT: u32 = 1;
 
@@ -85,6 +88,15 @@ impl Documents {
         let path = folder.display().to_string();
         std::fs::create_dir_all(folder)
             .map_err(|source| DocumentError::Folder { path: path.clone(), source: Arc::new(source) })?;
+        // What the documents hold in the clear, such as an SRT passphrase, is the server's alone; recordings beside them may
+        // be read by a web server.
+        let documents = folder.join(FOLDER);
+        std::fs::create_dir_all(&documents)
+            .and_then(|()| std::fs::set_permissions(&documents, std::fs::Permissions::from_mode(0o700)))
+            .map_err(|source| DocumentError::Folder {
+                path: documents.display().to_string(),
+                source: Arc::new(source),
+            })?;
         let store = LocalFileSystem::new_with_prefix(folder)
             .map_err(|source| DocumentError::Store { path: path.clone(), source: Arc::new(source) })?;
         Ok(Self::new(Arc::new(store.with_fsync(true)), path))
@@ -100,7 +112,7 @@ impl Documents {
     pub async fn load_all(
         &self,
     ) -> Result<Vec<(ChannelName, Result<(ChannelDocument, Version), DocumentError>)>, DocumentError> {
-        let folder = Path::from("channels");
+        let folder = Path::from(FOLDER);
         let list = self.store.list_with_delimiter(Some(&folder)).await.map_err(|e| self.failed(&folder, e))?;
         let mut channels = Vec::new();
         for object in list.objects {
@@ -214,11 +226,11 @@ impl Documents {
 }
 
 fn config_path(name: &ChannelName) -> Path {
-    Path::from(format!("channels/{name}.json"))
+    Path::from(format!("{FOLDER}/{name}.json"))
 }
 
 fn state_path(name: &ChannelName) -> Path {
-    Path::from(format!("channels/{name}.state.json"))
+    Path::from(format!("{FOLDER}/{name}.state.json"))
 }
 
 /// A document could not be read or written.

@@ -233,6 +233,24 @@ impl Layers {
     }
 }
 
+/// The settings of a file that are secrets and are set.
+pub fn secrets_in(text: &str) -> Vec<String> {
+    let Ok(file) = text.parse::<Table>() else { return Vec::new() };
+    let is_set = |table: &Value, key: &str| table.get(key).is_some_and(|v| *v != Value::String(String::new()));
+    let mut found: Vec<String> = [("ingest", "authorize_secret"), ("origin", "secrets"), ("edge", "origin_secret")]
+        .into_iter()
+        .filter(|(section, key)| file.get(*section).is_some_and(|table| is_set(table, key)))
+        .map(|(section, key)| format!("{section}.{key}"))
+        .collect();
+    let channels = file.get("channel").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    for key in ["stream_key", "srt_passphrase"] {
+        if channels.iter().any(|channel| is_set(channel, key)) {
+            found.push(format!("channel.{key}"));
+        }
+    }
+    found
+}
+
 /// The variable of a setting.
 pub fn variable_name(section: &str, key: &str) -> String {
     format!("{ENV_PREFIX}{}_{}", section.to_ascii_uppercase(), key.to_ascii_uppercase())

@@ -61,6 +61,9 @@ pub struct Server {
     /// PEM file with the certificate's private key.
     #[schema(value_type = String)]
     pub tls_key: PathBuf,
+    /// For how many seconds browsers that came by HTTPS are to use nothing else (`Strict-Transport-Security` on pages and the
+    /// API); 0 says nothing. It holds for all ports of the name.
+    pub hsts_seconds: u32,
     /// Folder for what the server keeps; made if it is not there.
     #[schema(value_type = String)]
     pub data_dir: PathBuf,
@@ -79,6 +82,7 @@ impl Default for Server {
             http3: false,
             tls_certificate: PathBuf::new(),
             tls_key: PathBuf::new(),
+            hsts_seconds: 0,
             data_dir: PathBuf::from("./millstream-data"),
             hosts: Vec::new(),
             drain_seconds: Seconds::new(10),

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use axum::extract::Request;
-use axum::middleware;
+use axum::middleware::{self, Next};
+use http::header::{self, HeaderMap, HeaderValue};
 use millstream_control::api::PeerAddr;
 use millstream_http::front::{Door, Limits, Peer};
 use millstream_http::quic;
@@ -66,6 +67,25 @@ pub fn limits(config: &Config, drain: Duration) -> Limits {
     }
 }
 
+/// What is no page shows nothing, runs nothing and stands in no frame; pages say more themselves.
+const NO_PAGE: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+
+fn harden(headers: &mut HeaderMap, hsts_seconds: u32) {
+    headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
+    headers.entry(header::REFERRER_POLICY).or_insert(HeaderValue::from_static("same-origin"));
+    let is_script =
+        headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/javascript"));
+    // A script's policy is that of its page, but a worker's is its own: that of a page would forbid it nothing.
+    if !is_script {
+        headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(NO_PAGE);
+    }
+    if hsts_seconds > 0
+        && let Ok(value) = HeaderValue::try_from(format!("max-age={hsts_seconds}"))
+    {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, value);
+    }
+}
+
 /// Takes the certificate's files anew when they change, and at SIGHUP at once.
 fn follow(certificate: Arc<Certificate>) -> Result<()> {
     let mut hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be awaited")?;
@@ -80,8 +100,14 @@ fn follow(certificate: Arc<Certificate>) -> Result<()> {
     Ok(())
 }
 
-/// The routes with the connection's address where the API looks for it.
-pub fn with_peer(router: axum::Router) -> axum::Router {
+/// The routes with the connection's address where the API looks for it, and with what browsers are to be told.
+pub fn with_peer(router: axum::Router, hsts_seconds: u32) -> axum::Router {
+    let router = router.layer(middleware::from_fn(move |request: Request, next: Next| async move {
+        let tls = request.extensions().get::<Peer>().is_some_and(|peer| peer.tls);
+        let mut response = next.run(request).await;
+        harden(response.headers_mut(), if tls { hsts_seconds } else { 0 });
+        response
+    }));
     router.layer(middleware::map_request(|mut request: Request| async {
         if let Some(peer) = request.extensions().get::<Peer>().copied() {
             request.extensions_mut().insert(PeerAddr(peer.address));
