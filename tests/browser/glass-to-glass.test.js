@@ -14,14 +14,17 @@ import { channel, Server, startEdge } from "./support/server.js";
 import { until } from "./support/wait.js";
 
 const SECONDS = Number(process.env.MILLSTREAM_GLASS_SECONDS ?? 20);
-/** A machine that does other things, too, gets a quarter more. */
-const SLACK = SECONDS >= 60 ? 1 : 1.25;
+const IS_QUIET = SECONDS >= 60;
+/** A machine that does other things, too, gets a quarter more, and may stand still once. */
+const [SLACK, STALLS] = IS_QUIET ? [1, 0] : [1.25, 1];
+/** So close to what the playlist asks for, in seconds, it is before anything is read; a stall keeps it further off. */
+const CLOSE = IS_QUIET ? 0.2 : 0.8;
 const CHANNELS = [
   { name: "encoded", more: "", median: 2000, p95: 2500 },
   { name: "passed", more: 'mode = "passthrough"\npart_seconds = 0.3\nsegment_seconds = 1', median: 1500, p95: 2000 },
 ];
-/** A busy machine may fail one run; a fault of ours fails both. */
-const RUNS = 2;
+/** A busy machine may fail a run or two; a fault of ours fails all. */
+const RUNS = 3;
 
 describe("glass to glass", { timeout: 900_000 }, () => {
   let server, edge, site, browser;
@@ -49,7 +52,7 @@ describe("glass to glass", { timeout: 900_000 }, () => {
       await until("hls.js plays", async () => (await meter()).played > 1, { seconds: 25, describe: meter });
       // It comes closer to live by playing a little faster; that takes a moment after the start.
       const behind = () => page.evaluate(() => window.hls.latency - window.hls.latestLevelDetails.partHoldBack);
-      await until("it came close to live", async () => (await behind()) < 0.2, { seconds: 30, describe: behind });
+      await until("it came close to live", async () => (await behind()) < CLOSE, { seconds: 30, describe: behind });
       await readFrames(page);
       await takeAges(page);
       const from = await meter();
@@ -63,6 +66,7 @@ describe("glass to glass", { timeout: 900_000 }, () => {
         most: percentile(ages, 1),
         stalls: to.stalls - from.stalls,
         errors: [...to.errors, ...faults],
+        mended: to.mended.slice(from.mended.length),
       };
     } finally {
       await close();
@@ -80,10 +84,10 @@ describe("glass to glass", { timeout: 900_000 }, () => {
           result = await run(name);
           t.diagnostic(JSON.stringify(result));
           assert.deepEqual(result.errors, [], "an error is never excused by a busy machine");
-          if (result.stalls === 0 && result.median <= median && result.p95 <= p95) break;
+          if (result.stalls <= STALLS && result.median <= median && result.p95 <= p95) break;
         }
         assert.ok(result.frames > SECONDS * 10, `read ${result.frames} frames`);
-        assert.equal(result.stalls, 0, JSON.stringify(result));
+        assert.ok(result.stalls <= STALLS, JSON.stringify(result));
         assert.ok(result.median <= median && result.p95 <= p95, JSON.stringify(result));
       } finally {
         await stop(lens);

@@ -15,6 +15,15 @@ const STALL_SECONDS = 0.25;
 const MOST_BACK_OFF = 2;
 /** ... and so long without one takes a step back. */
 const FORGIVEN_MS = 60_000;
+/** Who is no further than a target duration and this much, in seconds, beyond the hold-back is live. */
+const CLOSE_SECONDS = 2;
+/** Playing that stands still for so long before a hole goes on behind it: hls.js waits for several seconds. */
+const HOLE_MS = 800;
+/** Who lost more than this, in seconds, is brought to live by a jump, no more often than this in ms. */
+const JUMP_SECONDS = 3.5;
+const JUMP_MS = 10_000;
+/** Widest hole that is passed over, in seconds. */
+const MOST_HOLE = 3;
 const TICK_MS = 100;
 
 /**
@@ -23,7 +32,7 @@ const TICK_MS = 100;
  * @property {number} latency seconds from the playhead to the live edge
  * @property {number} holdBack seconds that the playlist asks to stay behind
  * @property {number} part length of a part in seconds, or of a segment where there are no parts
- * @property {number} range seconds beyond the hold-back within which somebody is live; further back is a choice
+ * @property {number} range seconds beyond the hold-back up to which it comes closer
  * @property {number} ahead seconds of media from the playhead to the end of what is buffered
  */
 
@@ -58,6 +67,7 @@ export class LatencyRule {
  * What of an Hls object of hls.js is used.
  * @typedef {object} LivePlayer
  * @property {number} latency
+ * @property {number | null} liveSyncPosition
  * @property {{ live: boolean, holdBack: number, partHoldBack: number, partTarget: number, targetduration: number } | null} latestLevelDetails
  */
 
@@ -79,6 +89,33 @@ export function keepLatency(video, hls) {
     }
     return 0;
   };
+  // Who paused or went back is where they want to be, until they come close to live again. A stall is no choice: what was
+  // lost by it is made up for, however much it is.
+  let isChosen = false;
+  let lastTime = video.currentTime;
+  const onPause = () => {
+    isChosen = true;
+  };
+  const onSeeking = () => {
+    if (video.currentTime < lastTime - 0.5) isChosen = true;
+    lastTime = video.currentTime;
+  };
+  /** When the playhead moved last, and where to. */
+  let moved = { at: performance.now(), to: video.currentTime };
+  const overHole = () => {
+    const { buffered, currentTime } = video;
+    const now = performance.now();
+    if (currentTime !== moved.to) moved = { at: now, to: currentTime };
+    if (now - moved.at < HOLE_MS) return;
+    for (let i = 0; i < buffered.length; i++) {
+      const wide = buffered.start(i) - currentTime;
+      if (wide > 0 && wide < MOST_HOLE) {
+        video.currentTime = buffered.start(i) + 0.01;
+        return;
+      }
+    }
+  };
+  let jumpedAt = Number.NEGATIVE_INFINITY;
   let hasPlayed = false;
   const onPlaying = () => {
     hasPlayed = true;
@@ -90,23 +127,50 @@ export function keepLatency(video, hls) {
   };
   const tick = () => {
     const details = hls.latestLevelDetails;
-    if (!details?.live || video.paused || video.seeking || video.playbackRate !== set) return;
+    if (!video.seeking) lastTime = video.currentTime;
+    if (!details?.live || video.paused || video.seeking) {
+      moved = { at: performance.now(), to: video.currentTime };
+      return;
+    }
+    if (ahead() === 0) overHole();
+    if (video.playbackRate !== set) return;
+    const holdBack = details.partHoldBack || details.holdBack || 3 * details.targetduration;
+    const close = details.targetduration + CLOSE_SECONDS;
+    if (hls.latency - holdBack <= close) isChosen = false;
+    const now = performance.now();
+    const live = hls.liveSyncPosition;
+    const lost = hls.latency - holdBack - rule.backOff;
+    if (
+      !isChosen &&
+      lost > JUMP_SECONDS &&
+      now - jumpedAt > JUMP_MS &&
+      live !== null &&
+      live > video.currentTime
+    ) {
+      jumpedAt = now;
+      video.currentTime = live;
+      return;
+    }
     const rate = rule.rate({
-      now: performance.now(),
+      now,
       latency: hls.latency,
-      holdBack: details.partHoldBack || details.holdBack || 3 * details.targetduration,
+      holdBack,
       part: details.partTarget || details.targetduration,
-      range: details.targetduration + 2,
+      range: isChosen ? close : Number.POSITIVE_INFINITY,
       ahead: ahead(),
     });
     if (rate !== video.playbackRate) video.playbackRate = rate;
     set = rate;
   };
+  video.addEventListener("pause", onPause);
+  video.addEventListener("seeking", onSeeking);
   video.addEventListener("playing", onPlaying);
   video.addEventListener("waiting", onWaiting);
   const timer = setInterval(tick, TICK_MS);
   return () => {
     clearInterval(timer);
+    video.removeEventListener("pause", onPause);
+    video.removeEventListener("seeking", onSeeking);
     video.removeEventListener("playing", onPlaying);
     video.removeEventListener("waiting", onWaiting);
     if (video.playbackRate === set) video.playbackRate = 1;

@@ -3,7 +3,7 @@
 (() => {
   const STALL_MS = 500;
   const video = document.querySelector("video");
-  const meter = { started: false, played: 0, stalls: 0, stalledMs: 0, errors: [], heights: [] };
+  const meter = { started: false, played: 0, stalls: 0, stalledMs: 0, errors: [], mended: [], heights: [] };
   window.meter = meter;
   window.report = (error) => meter.errors.push(String(error).slice(0, 300));
   video.addEventListener("error", () => window.report(`video: ${video.error?.message}`));
