@@ -257,3 +257,20 @@ fn browsers_are_told_what_they_may_do() {
     };
     assert_eq!(mode("data/store/channels"), 0o700, "documents hold passphrases in the clear");
 }
+
+/// One client's haste is not another's: behind a proxy each address has its own rate.
+#[test]
+fn pages_and_the_api_have_a_rate_for_each_client() {
+    let server = Node::start(&[], |_| {
+        vec![
+            ("MILLSTREAM_LIMITS_PAGE_REQUESTS_PER_SECOND_PER_ADDRESS", "1".to_owned()),
+            ("MILLSTREAM_ACCESS_TRUSTED_PROXIES", "127.0.0.1".to_owned()),
+        ]
+    });
+    let ask = |address: &str| server.curl("http", "/healthz", &["--header", &format!("X-Forwarded-For: {address}")]);
+    let answers: Vec<_> = (0..8).map(|_| ask("192.0.2.7").unwrap()).collect();
+    let refused = answers.iter().find(|got| got.status == 429).expect("eight requests at once");
+    assert_eq!((refused.header("retry-after"), refused.header("cache-control")), (Some("1"), Some("no-store")));
+    assert_eq!(ask("192.0.2.8").unwrap().status, 200);
+    assert_eq!(server.status("http", "/healthz", &["--interface", "127.0.0.2"]), 200, "loopback has none");
+}

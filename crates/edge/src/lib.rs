@@ -23,11 +23,12 @@ mod fetch;
 mod flight;
 mod freshness;
 mod key;
-mod limits;
+pub mod limits;
 mod object;
 mod origins;
 mod upstream;
 
+pub use clock::Moment;
 pub use config::Config;
 pub use edge::Edge;
 pub use error::Error;

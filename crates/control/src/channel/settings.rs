@@ -333,7 +333,14 @@ impl ChannelConfig {
         let errors: Vec<_> = object
             .into_iter()
             .filter_map(|(key, value)| {
-                let message = format!("is not valid: {}", alone(&key, value)?);
+                // A type's complaint repeats the value, which is a secret here.
+                let hidden = ["stream_key", "srt_passphrase"].contains(&key.as_str()) && !value.is_string();
+                let complaint = alone(&key, value)?;
+                let message = if hidden {
+                    "is no text; write it in quotes".to_owned()
+                } else {
+                    format!("is not valid: {complaint}")
+                };
                 Some(SettingError { field: key, message })
             })
             .collect();

@@ -203,6 +203,10 @@ impl Layers {
                         table.insert((*key).to_owned(), value.clone());
                     }
                 }
+                // A type's complaint repeats the value.
+                Err(_) if SECRETS.contains(&(*section, *key)) => {
+                    refused.push((source.clone(), *section, *key, NOT_A_SECRET.to_owned()));
+                }
                 Err(error) => refused.push((source.clone(), *section, *key, last_words(error.message()))),
             }
         }
@@ -233,11 +237,15 @@ impl Layers {
     }
 }
 
+/// Settings whose values are never shown.
+const SECRETS: [(&str, &str); 3] = [("ingest", "authorize_secret"), ("origin", "secrets"), ("edge", "origin_secret")];
+const NOT_A_SECRET: &str = "is of another type; write a text in quotes, or a list of texts where there may be several";
+
 /// The settings of a file that are secrets and are set.
 pub fn secrets_in(text: &str) -> Vec<String> {
     let Ok(file) = text.parse::<Table>() else { return Vec::new() };
     let is_set = |table: &Value, key: &str| table.get(key).is_some_and(|v| *v != Value::String(String::new()));
-    let mut found: Vec<String> = [("ingest", "authorize_secret"), ("origin", "secrets"), ("edge", "origin_secret")]
+    let mut found: Vec<String> = SECRETS
         .into_iter()
         .filter(|(section, key)| file.get(*section).is_some_and(|table| is_set(table, key)))
         .map(|(section, key)| format!("{section}.{key}"))

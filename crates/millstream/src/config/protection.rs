@@ -262,6 +262,8 @@ mod tests {
             ("[origin]\nnetworks = [\"ten\"]", "no network"),
             ("[origin]\nclient_ca = \"ca.pem\"", "set server.https"),
             ("[edge]\norigin_secret = \"short\"", "16 to 256"),
+            ("[origin]\nsecrets = \"sixteen-letters-1\"", "a list of texts"),
+            ("[edge]\norigin_secret = [\"sixteen-letters-1\"]", "a text in quotes"),
             ("[edge]\norigin_certificate = \"c.pem\"", "without edge.origin_key"),
             ("[viewers]\nrules = [{ path = \"/news/\" }]", "must begin with /live/ or /vod/"),
             ("[viewers]\nrules = [{ path = \"/live/n/\", allow = [\"Germany\"] }]", "two capital letters"),

@@ -249,6 +249,9 @@ pub struct Limits {
     /// Most HTTP connections at once from one address (an IPv6 /64 is one), 1 to 1000000; 0 for no limit. Loopback has
     /// none. Raise it for viewers behind one proxy.
     pub http_connections_per_address: u32,
+    /// Requests for pages and the API that one client address (an IPv6 /64 is one) may make in a second, twice that in a
+    /// burst; 0 for no limit. Loopback has none. Behind `access.trusted_proxies` the address that they say counts.
+    pub page_requests_per_second_per_address: u32,
     /// Most RTMP connections at once, 1 to 10000.
     pub rtmp_connections: u32,
     /// Most RTMP connections at once from one address, 1 to 10000.
@@ -260,6 +263,7 @@ impl Default for Limits {
         Limits {
             http_connections: 20_000,
             http_connections_per_address: 4000,
+            page_requests_per_second_per_address: 500,
             rtmp_connections: 500,
             rtmp_connections_per_address: 50,
         }

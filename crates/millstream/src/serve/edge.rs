@@ -47,7 +47,7 @@ pub async fn serve(config: Config) -> Result<()> {
     let media = fence::fence(&config, fence::screen(&config, media)?)?;
     let site = front::Site {
         media,
-        router: super::http::with_peer(router, config.server.hsts_seconds),
+        router: super::http::routes(router, &config, &clock)?,
         metrics: metrics.http(),
         clock: Arc::clone(&clock),
     };

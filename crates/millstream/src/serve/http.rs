@@ -1,23 +1,29 @@
 //! The HTTP front as the configuration has it: its doors, and where its requests go.
 
 use std::collections::BTreeMap;
-use std::net::UdpSocket;
+use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use axum::extract::Request;
 use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderValue};
 use millstream_control::api::PeerAddr;
+use millstream_delivery::viewer::{Proxies, Viewer};
+use millstream_edge::Moment;
+use millstream_edge::limits::Limits as AddressLimits;
 use millstream_http::front::{Door, Limits, Peer};
 use millstream_http::quic;
 use millstream_http::tls::{Certificate, LOOK_EVERY};
+use millstream_media::time::Clock;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::bind_help;
+use super::{bind_help, fence};
 use crate::config::Config;
 
 /// How long an HTTP/3 connection lives on without a word.
@@ -67,6 +73,22 @@ pub fn limits(config: &Config, drain: Duration) -> Limits {
     }
 }
 
+/// The address of a client, behind whatever proxies there are.
+fn client(request: &Request, proxies: &Proxies) -> Option<IpAddr> {
+    let peer = *request.extensions().get::<Peer>()?;
+    if !proxies.include(peer.address.ip()) {
+        return Some(peer.address.ip());
+    }
+    let mut head = http::Request::new(());
+    head.headers_mut().clone_from(request.headers());
+    Some(Viewer::of(&head, peer, proxies).address)
+}
+
+fn too_many() -> Response {
+    let headers = [(header::RETRY_AFTER, "1"), (header::CACHE_CONTROL, "no-store")];
+    (StatusCode::TOO_MANY_REQUESTS, headers, "too many requests from this address\n").into_response()
+}
+
 /// What is no page shows nothing, runs nothing and stands in no frame; pages say more themselves.
 const NO_PAGE: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
@@ -100,18 +122,32 @@ fn follow(certificate: Arc<Certificate>) -> Result<()> {
     Ok(())
 }
 
-/// The routes with the connection's address where the API looks for it, and with what browsers are to be told.
-pub fn with_peer(router: axum::Router, hsts_seconds: u32) -> axum::Router {
+/// The routes with the connection's address where the API looks for it, with what browsers are to be told, and with the
+/// rate at which one client may ask.
+///
+/// # Errors
+/// If a network of the configuration makes no sense.
+pub fn routes(router: axum::Router, config: &Config, clock: &Arc<dyn Clock>) -> Result<axum::Router> {
+    let hsts_seconds = config.server.hsts_seconds;
+    let rates = Arc::new(AddressLimits::new(config.limits.page_requests_per_second_per_address, 0));
+    let (proxies, clock) = (Arc::new(fence::proxies(config)?), Arc::clone(clock));
+    let router = router.layer(middleware::from_fn(move |request: Request, next: Next| {
+        let address = client(&request, &proxies);
+        let now = Moment(i64::try_from(clock.mono().0.as_millis()).unwrap_or(i64::MAX));
+        let allowed = address.is_none_or(|address| rates.request_at(address, now));
+        async move { if allowed { next.run(request).await } else { too_many() } }
+    }));
     let router = router.layer(middleware::from_fn(move |request: Request, next: Next| async move {
         let tls = request.extensions().get::<Peer>().is_some_and(|peer| peer.tls);
         let mut response = next.run(request).await;
         harden(response.headers_mut(), if tls { hsts_seconds } else { 0 });
         response
     }));
-    router.layer(middleware::map_request(|mut request: Request| async {
+    let router = router.layer(middleware::map_request(|mut request: Request| async {
         if let Some(peer) = request.extensions().get::<Peer>().copied() {
             request.extensions_mut().insert(PeerAddr(peer.address));
         }
         request
-    }))
+    }));
+    Ok(router)
 }

@@ -155,7 +155,7 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
         .merge(api::router(state))
         .merge(assets::router(fence::rules(&config)?))
         .merge(operations::router(metrics.clone(), Some(exported), clock.as_ref(), stopping.clone()));
-    let router = http::with_peer(router.fallback(operations::nothing_here), config.server.hsts_seconds);
+    let router = http::routes(router.fallback(operations::nothing_here), &config, &clock)?;
     let media = protection::KeyServer::new(archive::media(&origin, &archive), shelf);
     let media = access::guard(&config, &clock, Arc::new(media))?;
     let media = fence::fence(&config, fence::screen(&config, media)?)?;

@@ -142,6 +142,8 @@ fn a_passphrase_is_kept_and_not_shown() {
     let patched = config.patched(&json!({"title": "A"})).unwrap();
     assert_eq!(patched.srt_passphrase, config.srt_passphrase, "a change of something else keeps it");
     assert_eq!(config.patched(&json!({"srt_passphrase": null})).unwrap().srt_passphrase, None);
+    let number = problems(json!({"name": "a", "srt_passphrase": 1234567890, "stream_key": 1234567890}));
+    assert!(!format!("{number:?}").contains("12345"), "{number:?}");
     let mistake = problems(json!({"name": "a", "srt_passphrase": "short"}));
     assert!(mistake.contains("10 to 79") && !mistake.contains("\"short\""), "{mistake}");
 }
