@@ -3,195 +3,36 @@
 //! One future without tasks of its own: dropped at any point, it leaves nothing behind but what the spool and the store
 //! have, and [`Recording::open`] goes on from there.
 
+mod handle;
+mod options;
 mod publish;
 mod resume;
 mod upload;
 
 use std::collections::{HashMap, VecDeque};
-use std::path::PathBuf;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use millstream_media::segment::Chunk;
 use millstream_media::time::MonoTime;
 use millstream_media::track::RenditionName;
 use tokio::sync::mpsc;
 
-use crate::asset::{Asset, State, TrackInfo};
-use crate::backoff::Backoff;
-use crate::index::Cell;
-use crate::recorder::{GapCause, Output, Recorder, Settings};
+use crate::asset::{Asset, State};
+use crate::recorder::{GapCause, Output, Recorder};
 use crate::retention;
-use crate::running::Running;
 use crate::spool::Spool;
 use crate::store::{Store, StoreError, Version};
+pub use handle::{Handle, NotTaken};
+use handle::{Input, Missed};
+pub use options::Options;
 use publish::Published;
 pub(crate) use publish::put_files;
 use upload::{Key, Source, Upload, Uploaded};
-
-/// Bounds of a recording.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Where finished segments are kept while the store does not have them; `None` to keep them in memory only, which
-    /// is enough where the store is the same disk.
-    pub spool: Option<PathBuf>,
-    /// Most bytes in the spool. Default 20 GiB.
-    pub spool_bytes: u64,
-    /// Most bytes of segments in memory. Default 64 MiB.
-    pub memory_bytes: u64,
-    /// Uploads at once. Default 4.
-    pub uploads: usize,
-    /// Segments handed over that the task has not taken yet. Default 256.
-    pub queue: usize,
-    /// Waits between attempts.
-    pub backoff: Backoff,
-    /// Of the core.
-    pub settings: Settings,
-    /// The source can wait ([`Handle::put_segment`]): while as much is in memory as may be, nothing more is taken, and
-    /// nothing is lost. Default false.
-    pub patient: bool,
-    /// Where the recording is known to this process while it runs.
-    pub running: Running,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options {
-            spool: None,
-            spool_bytes: 20 << 30,
-            memory_bytes: 64 << 20,
-            uploads: 4,
-            queue: 256,
-            backoff: Backoff::default(),
-            settings: Settings::default(),
-            patient: false,
-            running: Running::default(),
-        }
-    }
-}
-
-/// Most segments that are remembered as not taken: the task is stuck for hours by then.
-const MAX_MISSED: usize = 65_536;
-
-/// What a channel hands over.
-#[derive(Debug)]
-enum Input {
-    LineUp { first: u64, init: String, tracks: Vec<(TrackInfo, Bytes)> },
-    Segment { rendition: RenditionName, number: u64, cell: Cell, discontinuity: bool, chunks: Vec<Bytes> },
-    Leave,
-}
-
-/// The channel's end of a recording. Nothing here waits. When it is dropped, the recording ends.
-#[derive(Clone, Debug)]
-pub struct Handle {
-    inputs: mpsc::Sender<Input>,
-    missed: Arc<Mutex<Vec<(RenditionName, u64)>>>,
-    asset: crate::asset::AssetId,
-}
-
-/// The recording takes nothing now: its queue is full, or it has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the recording takes no more: its queue is full, or it has ended")]
-pub struct NotTaken;
-
-impl Handle {
-    /// The asset that is recorded.
-    pub const fn asset(&self) -> &crate::asset::AssetId {
-        &self.asset
-    }
-
-    /// Whether the recording has ended by itself, since its asset was deleted.
-    pub fn is_closed(&self) -> bool {
-        self.inputs.is_closed()
-    }
-
-    /// A set of tracks with their init segments is in force from segment `first` on. `init` names all of them
-    /// (`Period::init_version`).
-    ///
-    /// # Errors
-    /// The recording takes nothing now.
-    pub fn line_up(&self, first: u64, init: &str, tracks: Vec<(TrackInfo, Bytes)>) -> Result<(), NotTaken> {
-        self.inputs.try_send(Input::LineUp { first, init: init.to_owned(), tracks }).map_err(|_| NotTaken)
-    }
-
-    /// The server stops and the channel goes on later: what was handed over is put, and the recording stays open for
-    /// [`Recording::open`].
-    ///
-    /// # Errors
-    /// The recording takes nothing now; dropped with its runtime, it stays open all the same.
-    pub fn leave(&self) -> Result<(), NotTaken> {
-        self.inputs.try_send(Input::Leave).map_err(|_| NotTaken)
-    }
-
-    /// A segment is whole. Its bytes are shared, not copied.
-    ///
-    /// # Errors
-    /// The recording takes nothing now: the segment is reported as lost.
-    pub fn segment(
-        &self,
-        rendition: &RenditionName,
-        number: u64,
-        discontinuity: bool,
-        chunks: &[Chunk],
-    ) -> Result<(), NotTaken> {
-        let input = segment(rendition, number, discontinuity, chunks);
-        self.inputs.try_send(input).map_err(|_| {
-            let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
-            if missed.len() < MAX_MISSED {
-                missed.push((rendition.clone(), number));
-            }
-            NotTaken
-        })
-    }
-
-    /// As [`Handle::line_up`], but waits for room.
-    ///
-    /// # Errors
-    /// The recording has ended.
-    pub async fn put_line_up(&self, first: u64, init: &str, tracks: Vec<(TrackInfo, Bytes)>) -> Result<(), NotTaken> {
-        self.inputs.send(Input::LineUp { first, init: init.to_owned(), tracks }).await.map_err(|_| NotTaken)
-    }
-
-    /// As [`Handle::leave`], but waits for room.
-    ///
-    /// # Errors
-    /// The recording has ended.
-    pub async fn put_leave(&self) -> Result<(), NotTaken> {
-        self.inputs.send(Input::Leave).await.map_err(|_| NotTaken)
-    }
-
-    /// As [`Handle::segment`], but waits for room.
-    ///
-    /// # Errors
-    /// The recording has ended.
-    pub async fn put_segment(
-        &self,
-        rendition: &RenditionName,
-        number: u64,
-        discontinuity: bool,
-        chunks: &[Chunk],
-    ) -> Result<(), NotTaken> {
-        self.inputs.send(segment(rendition, number, discontinuity, chunks)).await.map_err(|_| NotTaken)
-    }
-}
-
-/// A segment to be handed over. Its bytes are shared.
-fn segment(rendition: &RenditionName, number: u64, discontinuity: bool, chunks: &[Chunk]) -> Input {
-    let sum = |f: fn(&Chunk) -> u64| chunks.iter().map(f).sum::<u64>();
-    let cell = Cell {
-        start: chunks.first().map_or(0, |c| c.start),
-        duration: u32::try_from(sum(|c| c.duration)).unwrap_or(u32::MAX),
-        bytes: u32::try_from(sum(|c| c.bytes.len() as u64)).unwrap_or(u32::MAX),
-        head: chunks.first().map_or(0, |c| c.first_sample_end),
-    };
-    let chunks = chunks.iter().map(|c| c.bytes.clone()).collect();
-    Input::Segment { rendition: rendition.clone(), number, cell, discontinuity, chunks }
-}
 
 /// A finished segment that is not released yet.
 #[derive(Debug)]
@@ -211,7 +52,7 @@ pub struct Recording {
     core: Recorder,
     spool: Option<Spool>,
     inputs: mpsc::Receiver<Input>,
-    missed: Arc<Mutex<Vec<(RenditionName, u64)>>>,
+    missed: Missed,
     pending: HashMap<(RenditionName, u64), Pending>,
     inits: HashMap<(RenditionName, String), Bytes>,
     in_memory: u64,
@@ -252,9 +93,7 @@ impl Recording {
         spool: Option<Spool>,
         left: resume::Left,
     ) -> (Handle, Recording) {
-        let (sender, inputs) = mpsc::channel(options.queue.max(1));
-        let missed = Arc::<Mutex<Vec<_>>>::default();
-        let handle = Handle { inputs: sender, missed: missed.clone(), asset: core.asset().id.clone() };
+        let (handle, inputs, missed) = Handle::new(core.asset().id.clone(), options.queue);
         let mut recording = Recording {
             store,
             options,

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use foyer::Code;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
@@ -71,7 +69,7 @@ impl Object {
     }
 
     fn of(status: StatusCode, kept: HeaderMap, tag: String, freshness: Freshness, body: Bytes) -> Self {
-        let gzip = (status == StatusCode::OK && is_text(&kept)).then(|| compress(&body));
+        let gzip = (status == StatusCode::OK && is_text(&kept)).then(|| respond::gzip(&body));
         let mut head = kept.clone();
         respond::open_to_all(&mut head);
         let quoted = |suffix: &str| HeaderValue::from_str(&format!("\"{tag}{suffix}\"")).ok();
@@ -185,13 +183,6 @@ fn age_value(age: u64) -> HeaderValue {
 pub fn is_text(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     kind.starts_with("application/vnd.apple.mpegurl") || kind.starts_with("application/dash+xml")
-}
-
-fn compress(text: &[u8]) -> Bytes {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 4 + 64), Compression::new(5));
-    // Writing to memory does not fail.
-    let _ = encoder.write_all(text);
-    encoder.finish().map(Bytes::from).unwrap_or_default()
 }
 
 /// The first byte of an object on disk; another one is of another version, and not read.

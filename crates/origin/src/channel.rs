@@ -1,15 +1,12 @@
 //! One channel at the origin: its window, and its manifests rendered once per change and shared by all who ask.
 
 use std::collections::{BTreeSet, HashMap};
-use std::io::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use http::HeaderValue;
-use millstream_delivery::respond::{CacheLife, Entity};
+use millstream_delivery::respond::{self, CacheLife, Entity};
 use millstream_media::time::{MonoTime, UtcTime};
 use millstream_media::track::RenditionName;
 use millstream_package::hls::Form;
@@ -313,7 +310,7 @@ impl ChannelOrigin {
         }
         let page = rendered.manifests.get_mut(manifest).ok_or(Missing::Unknown)?;
         if gzip && !page.is_compressed {
-            page.entity.gzip = Some(page.entity.pieces.first().map(|text| compress(text)).unwrap_or_default());
+            page.entity.gzip = Some(page.entity.pieces.first().map(|text| respond::gzip(text)).unwrap_or_default());
             page.is_compressed = true;
         }
         Ok(page.entity.clone())
@@ -447,13 +444,6 @@ fn render(window: &Window, manifest: &Manifest) -> Option<Entity> {
     let cache = CacheLife::Seconds(if is_media && has_parts { 1 } else { (target / 2).max(1) });
     let etag = content_tag(std::slice::from_ref(&identity));
     Some(Entity { pieces: vec![identity], gzip: Some(Bytes::new()), etag, content_type, cache })
-}
-
-pub(crate) fn compress(text: &[u8]) -> Bytes {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 4 + 64), Compression::new(5));
-    // Writing to memory does not fail.
-    let _ = encoder.write_all(text);
-    encoder.finish().map(Bytes::from).unwrap_or_default()
 }
 
 /// A tag that follows from the bytes alone, so that two origins with the same bytes give the same tag.

@@ -16,7 +16,7 @@ use millstream_media::time::{Clock, MonoTime};
 use millstream_media::track::RenditionName;
 use tokio::sync::OnceCell;
 
-use crate::channel::{ChannelOrigin, DASH_TYPE, HLS_TYPE, Manifest, compress, content_tag};
+use crate::channel::{ChannelOrigin, DASH_TYPE, HLS_TYPE, Manifest, content_tag};
 
 /// Most lists that are kept.
 const MAX_LISTS: usize = 256;
@@ -127,7 +127,7 @@ impl Shifted {
                 Some(query) => carry::playlist(&text, &query),
                 None => text,
             };
-            let gzip = compress(text.as_bytes());
+            let gzip = respond::gzip(text.as_bytes());
             let identity = Bytes::from(text);
             let etag = content_tag(std::slice::from_ref(&identity));
             let cache = CacheLife::Seconds((target / 2).max(1));
