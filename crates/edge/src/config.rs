@@ -30,15 +30,13 @@ pub struct Config {
     pub fetches: usize,
     /// Viewers that wait for an object at once.
     pub waiters: usize,
-    /// Time to connect, TLS included, while another origin may still be asked.
-    pub connect_timeout: Duration,
-    /// Time to the first byte of an answer that is not held, while another origin may still be asked.
+    /// Time without a word after which the next origin is asked, too; what is held on purpose counts from when it is due.
     pub answer_timeout: Duration,
-    /// Both times where no other origin is left.
+    /// Time to connect, and to the first byte of an answer that is not held, after which an origin has failed.
     pub last_timeout: Duration,
-    /// Time for which an origin may hold a part that it announced.
+    /// As `answer_timeout`, for what is held where nothing is known of when it is due.
     pub part_hold: Duration,
-    /// Time for which an origin may hold a playlist reload.
+    /// Time for which an origin may hold a playlist reload, or a part that it announced.
     pub reload_hold: Duration,
     /// Time between two pieces of an answer.
     pub idle_timeout: Duration,
@@ -65,7 +63,6 @@ impl Config {
             arriving_bytes: 256 << 20,
             fetches: 1024,
             waiters: 100_000,
-            connect_timeout: Duration::from_millis(150),
             answer_timeout: Duration::from_millis(150),
             last_timeout: Duration::from_secs(5),
             part_hold: Duration::from_millis(1500),

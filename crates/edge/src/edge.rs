@@ -20,14 +20,16 @@ use tokio::sync::Semaphore;
 
 use crate::audience::Audience;
 use crate::cache::Cache;
+use crate::cadence::Cadence;
 use crate::clock;
 use crate::config::Config;
 use crate::error::Error;
 use crate::fetch;
-use crate::flight::{Flight, Progress};
-use crate::key::{self, Asked, Refused};
+use crate::flight::{Flight, Progress, Viewer};
+use crate::key::{self, Asked, Hold, Refused};
 use crate::limits::Limits;
 use crate::object;
+use crate::pass;
 use crate::upstream::{CDN_LOOP, Upstream};
 
 /// How often the gauges are set.
@@ -44,6 +46,7 @@ pub(crate) struct Shared {
     pub(crate) cache: Cache,
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) metrics: EdgeMetrics,
+    pub(crate) cadence: Cadence,
     /// Objects on their way, by key. At most `config.fetches`.
     flights: Mutex<HashMap<String, Arc<Flight>>>,
     /// Held reloads do not count: each waits for its origin without work.
@@ -85,6 +88,7 @@ impl Edge {
             cache: Cache::open(&config).await?,
             upstream: Arc::new(Upstream::new(&config, metrics)?),
             metrics: metrics.edge(),
+            cadence: Cadence::default(),
             flights: Mutex::default(),
             passes: Arc::new(Semaphore::new(config.fetches)),
             arriving: AtomicUsize::new(0),
@@ -139,7 +143,32 @@ impl Edge {
             }
             return Answer::ready(asked.kind, object.answer(request.method(), request.headers(), now));
         }
+        if asked.hold == Hold::Reload
+            && let Some(plain) = shared.cadence.long_listed(key)
+        {
+            return self.answer_as_it_is(request, peer, &plain, Asked { hold: Hold::No, ..asked }, now);
+        }
         self.miss(request, peer, key, asked, now)
+    }
+
+    /// A reload whose position was passed long ago.
+    fn answer_as_it_is(
+        &self,
+        request: &Request<()>,
+        peer: SocketAddr,
+        key: &str,
+        asked: Asked,
+        now: clock::Moment,
+    ) -> Answer {
+        let shared = &self.shared;
+        match shared.cache.get(key).filter(|object| object.freshness().is_fresh_at(now)) {
+            Some(object) => {
+                shared.metrics.hits.increment();
+                self.count_viewer(request, peer, now);
+                Answer::ready(asked.kind, object.answer(request.method(), request.headers(), now))
+            }
+            None => self.miss(request, peer, key, asked, now),
+        }
     }
 
     fn miss(&self, request: &Request<()>, peer: SocketAddr, key: &str, asked: Asked, now: clock::Moment) -> Answer {
@@ -164,19 +193,19 @@ impl Edge {
             let target = key.to_owned();
             return Answer::later(kind, async move {
                 let _held = (waiting, seat);
-                fetch::pass(&shared, &target, &method, &headers).await
+                pass::pass(&shared, &target, &method, &headers).await
             });
         }
         if asked.is_manifest() {
             self.count_viewer(request, peer, now);
         }
-        let Some(flight) = join(shared, key, asked, way) else {
+        let Some(viewer) = join(shared, key, asked, way) else {
             shared.metrics.refused.increment();
             return Answer::ready(kind, respond::unavailable("this edge fetches too much at once\n"));
         };
         Answer::later(kind, async move {
             let _held = (waiting, seat);
-            follow(&flight, &method, &headers).await
+            follow(viewer, &method, &headers).await
         })
     }
 
@@ -202,36 +231,41 @@ impl Shared {
     }
 }
 
-/// The flight of this key: one that is under way, or a new one. `None` if there are too many.
-fn join(shared: &Arc<Shared>, key: &str, asked: Asked, way: Option<&HeaderValue>) -> Option<Arc<Flight>> {
+/// A place on the flight of this key: one that is under way, or a new one. `None` if there are too many.
+fn join(shared: &Arc<Shared>, key: &str, asked: Asked, way: Option<&HeaderValue>) -> Option<Viewer> {
     let mut flights = shared.flights();
     if let Some(flight) = flights.get(key) {
         shared.metrics.coalesced.increment();
-        return Some(Arc::clone(flight));
+        return Some(flight.board());
     }
     // It may have landed since the cache was asked.
     if let Some(object) = shared.cache.get(key)
         && object.freshness().is_fresh_at(clock::now())
     {
         shared.metrics.coalesced.increment();
-        let flight = Flight::default();
+        let flight = Arc::new(Flight::new(false));
         flight.finish(object);
-        return Some(Arc::new(flight));
+        return Some(flight.board());
     }
     if flights.len() >= shared.config.fetches {
         return None;
     }
-    let flight = Arc::new(Flight::default());
+    let flight = Arc::new(Flight::new(asked.hold != Hold::No));
+    let viewer = flight.board();
     flights.insert(key.to_owned(), Arc::clone(&flight));
     drop(flights);
     shared.metrics.fetches.add(1.0);
     // A task of its own: whoever asked first may go.
-    let landing = Landing { shared: Arc::clone(shared), key: key.to_owned(), flight: Arc::clone(&flight) };
+    let landing = Landing { shared: Arc::clone(shared), key: key.to_owned(), flight };
     let way = way.cloned();
-    tokio::spawn(
-        async move { fetch::fetch(&landing.shared, &landing.key, asked, way.as_ref(), &landing.flight).await },
-    );
-    Some(flight)
+    tokio::spawn(async move {
+        let fetch = fetch::fetch(&landing.shared, &landing.key, asked, way.as_ref(), &landing.flight);
+        tokio::select! {
+            () = fetch => {}
+            () = landing.deserted() => landing.shared.metrics.deserted.increment(),
+        }
+    });
+    Some(viewer)
 }
 
 /// Takes a flight off the list when its task ends, however that ends.
@@ -241,9 +275,28 @@ struct Landing {
     flight: Arc<Flight>,
 }
 
+impl Landing {
+    /// Returns when the last viewer has left; the flight is then off the list, so that nobody can board it.
+    async fn deserted(&self) {
+        loop {
+            self.flight.deserted().await;
+            let mut flights = self.shared.flights();
+            if self.flight.is_deserted() {
+                flights.remove(&self.key);
+                return;
+            }
+        }
+    }
+}
+
 impl Drop for Landing {
     fn drop(&mut self) {
-        self.shared.flights().remove(&self.key);
+        let mut flights = self.shared.flights();
+        // A deserted one may have a successor by now.
+        if flights.get(&self.key).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
+            flights.remove(&self.key);
+        }
+        drop(flights);
         self.shared.metrics.fetches.add(-1.0);
         if !self.flight.is_over() {
             self.flight.break_off();
@@ -251,12 +304,12 @@ impl Drop for Landing {
     }
 }
 
-async fn follow(flight: &Arc<Flight>, method: &Method, headers: &HeaderMap) -> Response<Body> {
+async fn follow(viewer: Viewer, method: &Method, headers: &HeaderMap) -> Response<Body> {
     // A part of something is cut out of the whole.
-    match flight.ready(headers.contains_key(header::RANGE)).await {
+    match viewer.flight().ready(headers.contains_key(header::RANGE)).await {
         Progress::Whole(object) => object.answer(method, headers, clock::now()),
         Progress::Arriving { kept, freshness } => {
-            let body = if method == Method::HEAD { Body::empty() } else { flight.body() };
+            let body = if method == Method::HEAD { Body::empty() } else { viewer.body() };
             let mut response = Response::new(body);
             *response.headers_mut() = object::arriving_head(&kept, freshness.age_at(clock::now()));
             response

@@ -5,10 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use http::HeaderMap;
 use millstream_delivery::body::{Body, BrokenOff};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::freshness::Freshness;
 use crate::object::Object;
+
+/// What nobody waits for any more is fetched to its end if no more than this is missing: the next viewer will want it.
+const WORTH_ITS_END: u64 = 4 << 20;
 
 /// What viewers of an object on its way may know.
 #[derive(Clone, Debug)]
@@ -32,6 +35,10 @@ pub enum Progress {
 struct State {
     progress: Progress,
     pieces: Vec<Bytes>,
+    /// Bytes that are still to come, if that is known.
+    left: Option<u64>,
+    /// Who waits for it, or reads it.
+    viewers: usize,
 }
 
 /// One object on its way. Who fetches it writes; who waits for it reads.
@@ -39,27 +46,42 @@ struct State {
 pub struct Flight {
     state: Mutex<State>,
     changed: watch::Sender<()>,
-}
-
-impl Default for Flight {
-    fn default() -> Self {
-        Flight {
-            state: Mutex::new(State { progress: Progress::Waiting, pieces: Vec::new() }),
-            changed: watch::Sender::new(()),
-        }
-    }
+    /// Whether its origin may hold it.
+    is_held: bool,
+    /// Its last viewer has left.
+    deserted: Notify,
 }
 
 impl Flight {
-    /// The head is here, and is shown before the bytes are whole.
-    pub fn begin(&self, kept: HeaderMap, freshness: Freshness) {
-        self.lock().progress = Progress::Arriving { kept: Arc::new(kept), freshness };
+    /// One that is asked for; `is_held` if its origin may hold it before it answers.
+    pub fn new(is_held: bool) -> Self {
+        Flight {
+            state: Mutex::new(State { progress: Progress::Waiting, pieces: Vec::new(), left: None, viewers: 0 }),
+            changed: watch::Sender::new(()),
+            is_held,
+            deserted: Notify::new(),
+        }
+    }
+
+    /// The head is here, and is shown before the bytes are whole; there are `length` of them, if that is known.
+    pub fn begin(&self, kept: HeaderMap, freshness: Freshness, length: Option<u64>) {
+        let mut state = self.lock();
+        state.progress = Progress::Arriving { kept: Arc::new(kept), freshness };
+        state.left = length;
+        let is_deserted = state.viewers == 0;
+        drop(state);
         self.changed.send_replace(());
+        if is_deserted {
+            self.deserted.notify_one();
+        }
     }
 
     /// Bytes came.
     pub fn push(&self, piece: Bytes) {
-        self.lock().pieces.push(piece);
+        let mut state = self.lock();
+        state.left = state.left.map(|left| left.saturating_sub(piece.len() as u64));
+        state.pieces.push(piece);
+        drop(state);
         self.changed.send_replace(());
     }
 
@@ -97,10 +119,31 @@ impl Flight {
         }
     }
 
-    /// A body of what is here and what still comes.
-    pub fn body(self: &Arc<Self>) -> Body {
-        let reader = Reader { changed: self.changed.subscribe(), flight: Arc::clone(self), next: 0, over: false };
-        Body::unfinished([], Box::pin(futures::stream::unfold(reader, Reader::next)))
+    /// One more viewer.
+    pub fn board(self: &Arc<Self>) -> Viewer {
+        self.lock().viewers += 1;
+        Viewer { flight: Arc::clone(self) }
+    }
+
+    /// Returns when nobody waits for it any more, and what is left of it is not worth its end. It may be boarded again.
+    pub async fn deserted(&self) {
+        loop {
+            self.deserted.notified().await;
+            if self.is_deserted() {
+                return;
+            }
+        }
+    }
+
+    /// Whether nobody waits for it, and what is left of it is not worth its end.
+    pub fn is_deserted(&self) -> bool {
+        let state = self.lock();
+        let is_worth_it = match state.progress {
+            Progress::Waiting => !self.is_held,
+            Progress::Arriving { .. } => state.left.is_some_and(|left| left <= WORTH_ITS_END),
+            Progress::Whole(_) | Progress::Broken => true,
+        };
+        state.viewers == 0 && !is_worth_it
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -108,8 +151,38 @@ impl Flight {
     }
 }
 
-struct Reader {
+/// One who waits for an object on its way, or reads it.
+#[derive(Debug)]
+pub struct Viewer {
     flight: Arc<Flight>,
+}
+
+impl Viewer {
+    /// What it is on.
+    pub fn flight(&self) -> &Flight {
+        &self.flight
+    }
+
+    /// A body of what is here and what still comes.
+    pub fn body(self) -> Body {
+        let reader = Reader { changed: self.flight.changed.subscribe(), viewer: self, next: 0, over: false };
+        Body::unfinished([], Box::pin(futures::stream::unfold(reader, Reader::next)))
+    }
+}
+
+impl Drop for Viewer {
+    fn drop(&mut self) {
+        let mut state = self.flight.lock();
+        state.viewers = state.viewers.saturating_sub(1);
+        if state.viewers == 0 {
+            drop(state);
+            self.flight.deserted.notify_one();
+        }
+    }
+}
+
+struct Reader {
+    viewer: Viewer,
     changed: watch::Receiver<()>,
     next: usize,
     over: bool,
@@ -123,7 +196,7 @@ impl Reader {
             }
             self.changed.mark_unchanged();
             let (piece, progress) = {
-                let state = self.flight.lock();
+                let state = self.viewer.flight.lock();
                 (state.pieces.get(self.next).cloned(), state.progress.clone())
             };
             if let Some(piece) = piece {

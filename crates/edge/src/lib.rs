@@ -3,7 +3,9 @@
 //! What it knows, it can be told anew: no edge knows anything that another does not.
 //!
 //! - [`edge`]: answers requests: from the cache at once, otherwise from upstream.
-//! - [`fetch`]: gets one object, from one origin or the next.
+//! - [`fetch`]: gets one object; [`race`]: from one origin or the next, whoever answers first; [`attempt`]: from one.
+//! - [`cadence`]: when what an origin holds is due.
+//! - [`pass`]: hands large files through.
 //! - [`upstream`], [`origins`]: the client, and what is remembered of origins that fail.
 //! - [`credentials`]: what origins are shown, so that they answer.
 //! - [`key`]: what of a request changes its answer.
@@ -12,8 +14,10 @@
 //! - [`flight`]: an object on its way, read while it grows.
 //! - [`limits`], [`audience`]: what one client may take, and how many there are.
 
+mod attempt;
 mod audience;
 mod cache;
+mod cadence;
 mod clock;
 pub mod config;
 pub mod credentials;
@@ -26,6 +30,8 @@ mod key;
 pub mod limits;
 mod object;
 mod origins;
+mod pass;
+mod race;
 mod upstream;
 
 pub use clock::Moment;

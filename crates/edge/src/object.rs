@@ -11,7 +11,7 @@ use http::{Method, Response, StatusCode};
 use millstream_delivery::body::Body;
 use millstream_delivery::respond::{self, Range};
 
-use crate::clock::Moment;
+use crate::clock::{self, Moment};
 use crate::freshness::Freshness;
 
 /// Headers of the server that go on to viewers. Those that depend on connections, or on who asks, do not.
@@ -101,6 +101,11 @@ impl Object {
         self.0.status
     }
 
+    /// Its bytes, not compressed.
+    pub fn body(&self) -> &Bytes {
+        &self.0.body
+    }
+
     /// How long it may be used.
     pub fn freshness(&self) -> Freshness {
         self.0.freshness
@@ -153,6 +158,18 @@ impl Object {
         }
         response
     }
+}
+
+/// An answer of our own, kept for a second, so that a crowd does not ask dead origins again and again.
+pub fn failure(status: StatusCode, text: &'static str) -> Object {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=1"));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    let freshness = Freshness { born: clock::now(), life: Duration::from_secs(1) };
+    Object::new(status, &headers, freshness, Bytes::from_static(text.as_bytes()))
 }
 
 fn set_range(response: &mut Response<Body>, text: &str, length: u64) {

@@ -43,6 +43,11 @@ impl Origins {
         if healthy.is_empty() { (0..all.len()).collect() } else { healthy }
     }
 
+    /// Whether this one is asked.
+    pub fn is_healthy(&self, index: usize) -> bool {
+        self.lock().get(index).is_some_and(|health| health.healthy)
+    }
+
     /// The unhealthy ones whose pause is over. Each is given to one caller, who probes it.
     pub fn to_probe_at(&self, now: Moment) -> Vec<usize> {
         let mut due = Vec::new();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::uri::{Authority, Scheme};
-use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -21,10 +21,11 @@ use millstream_telemetry::edge::OriginMetrics;
 use millstream_telemetry::log::chain;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::sync::watch;
 
 use crate::clock;
 use crate::config::Config;
-use crate::credentials::Identity;
+use crate::credentials::{Identity, OriginSecret};
 use crate::error::Error;
 use crate::origins::{Health, Origins};
 
@@ -82,11 +83,12 @@ impl Server {
 pub struct Upstream {
     servers: Vec<Server>,
     origins: Origins,
-    /// Gives up early, for as long as another origin may be asked.
-    quick: HttpClient,
-    /// Has time.
-    patient: HttpClient,
-    limits: Config,
+    client: HttpClient,
+    /// Says that an origin was found to be healthy or not.
+    changed: watch::Sender<()>,
+    /// How long a probe may take.
+    probe_timeout: Duration,
+    secret: Option<OriginSecret>,
 }
 
 impl Upstream {
@@ -106,9 +108,10 @@ impl Upstream {
         Ok(Upstream {
             origins: Origins::new(servers.len()),
             servers,
-            quick: client(tls.clone(), config.connect_timeout),
-            patient: client(tls, config.last_timeout),
-            limits: config.clone(),
+            client: client(tls, config.last_timeout),
+            changed: watch::Sender::new(()),
+            probe_timeout: config.last_timeout,
+            secret: config.origin_secret.clone(),
         })
     }
 
@@ -117,8 +120,8 @@ impl Upstream {
         for index in self.origins.to_probe_at(clock::now()) {
             let upstream = std::sync::Arc::clone(self);
             tokio::spawn(async move {
-                let limit = upstream.limits.last_timeout;
-                match upstream.send(index, "/healthz", &HeaderMap::new(), true, limit).await {
+                let limit = upstream.probe_timeout;
+                match upstream.send(index, &Method::GET, "/healthz", &HeaderMap::new(), limit).await {
                     Ok(_) => upstream.succeeded(index),
                     Err(fault) => upstream.failed(index, &fault.to_string()),
                 }
@@ -131,9 +134,9 @@ impl Upstream {
     pub async fn send(
         &self,
         index: usize,
+        method: &Method,
         target: &str,
         headers: &HeaderMap,
-        patient: bool,
         limit: Duration,
     ) -> Result<Response<Incoming>, Fault> {
         let Some(server) = self.servers.get(index) else { return Err(Fault::Connection("no such origin".to_owned())) };
@@ -144,16 +147,16 @@ impl Upstream {
             .build()
             .map_err(|error| Fault::Connection(error.to_string()))?;
         let mut request = Request::new(Empty::new());
+        request.method_mut().clone_from(method);
         *request.uri_mut() = uri;
         *request.headers_mut() = headers.clone();
-        if let Some(secret) = &self.limits.origin_secret {
+        if let Some(secret) = &self.secret {
             let (name, value) = secret.header();
             request.headers_mut().insert(name, value);
         }
-        let client = if patient { &self.patient } else { &self.quick };
         let sent = clock::now();
         server.metrics.requests.increment();
-        let answer = tokio::time::timeout(limit, client.request(request)).await;
+        let answer = tokio::time::timeout(limit, self.client.request(request)).await;
         server.metrics.seconds.observe(clock::now().since(sent));
         match answer {
             Ok(Ok(response)) => {
@@ -171,6 +174,7 @@ impl Upstream {
             && let Some(server) = self.servers.get(index)
         {
             server.metrics.healthy.set(1.0);
+            self.changed.send_replace(());
             tracing::info!(origin = %server.name, "the origin answers again");
         }
     }
@@ -181,8 +185,24 @@ impl Upstream {
         server.metrics.failures.increment();
         if self.origins.failed_at(index, cause, clock::now()) {
             server.metrics.healthy.set(0.0);
+            self.changed.send_replace(());
             tracing::warn!(origin = %server.name, cause, "the origin fails; the others are asked until it is back");
         }
+    }
+
+    /// Whether an origin is asked.
+    pub fn is_healthy(&self, index: usize) -> bool {
+        self.origins.is_healthy(index)
+    }
+
+    /// Whether there is another origin than this one that is asked.
+    pub fn has_others(&self, index: usize) -> bool {
+        (0..self.servers.len()).any(|other| other != index && self.origins.is_healthy(other))
+    }
+
+    /// Changes when an origin is found to be healthy, or not.
+    pub fn watch(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
     }
 
     /// Counts bytes of an origin.

@@ -161,4 +161,7 @@ async fn bounds_end_in_an_answer() {
     let large = edge(&[origin.url()]).await;
     let got = get_with(&large, "/vod/a/asset.mp4", &[]).await;
     assert_eq!((got.status.as_u16(), got.body.len()), (200, 3000), "handed through");
+    assert_eq!(got.headers["content-length"], "3000");
+    let response = ask(&large, "/vod/a/asset.mp4", &[]).await;
+    assert_eq!(response.body().exact_len(), Some(3000), "a viewer's progress bar knows the length");
 }

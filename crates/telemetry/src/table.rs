@@ -109,7 +109,8 @@ metrics! {
     HTTP_SECONDS Histogram "http_request_duration_seconds" ["kind"] "seconds" "Time from a request to its answer's headers; blocking reloads wait in here.";
 
     EDGE_REQUESTS Counter "edge_requests_total" ["result"] "" "Requests to an edge by where the answer came from: hit, disk_hit, miss, coalesced (waited for another's miss), passed, refused.";
-    EDGE_FAILOVERS Counter "edge_failovers_total" [] "" "Requests that another origin was asked for because one failed.";
+    EDGE_FAILOVERS Counter "edge_failovers_total" [] "" "Requests that another origin was asked for because one failed, or said nothing for too long.";
+    EDGE_DESERTED Counter "edge_deserted_total" [] "" "Fetches that were stopped because nobody waited for them any more.";
     EDGE_MEMORY_BYTES Gauge "edge_memory_bytes" [] "bytes" "Bytes of objects that the edge keeps in memory.";
     EDGE_OBJECTS Gauge "edge_objects" [] "" "Objects that the edge keeps in memory.";
     EDGE_FETCHES Gauge "edge_fetches" [] "" "Objects on their way to the edge.";

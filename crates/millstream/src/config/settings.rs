@@ -300,8 +300,8 @@ pub struct Edge {
     /// Folder of the disk cache; `edge-cache` in the data folder if empty.
     #[schema(value_type = String)]
     pub disk_path: PathBuf,
-    /// Time in which an origin must connect, and must begin to answer, while another one may be asked instead, in
-    /// milliseconds. Raise it for origins that are far away.
+    /// Time without a word from an origin after which the next one is asked, too, in milliseconds; what is held on
+    /// purpose counts from when it is due. Raise it for origins that are far away.
     pub failover_ms: u32,
     /// Requests that one client address may make in a second, twice that in a burst; 0 for no limit. Loopback has none.
     pub requests_per_second_per_address: u32,

@@ -83,7 +83,6 @@ fn settings(config: &Config) -> Result<millstream_edge::Config> {
         memory_bytes: usize::try_from(set.memory_bytes).unwrap_or(usize::MAX),
         disk_bytes: usize::try_from(set.disk_bytes).unwrap_or(usize::MAX),
         disk_path: path(&set.disk_path).unwrap_or_else(|| config.server.data_dir.join("edge-cache")),
-        connect_timeout: Duration::from_millis(set.failover_ms.into()),
         answer_timeout: Duration::from_millis(set.failover_ms.into()),
         requests_per_second_per_address: set.requests_per_second_per_address,
         waiting_per_address: set.waiting_per_address,
