@@ -1,5 +1,5 @@
 //! Viewers behind edges: the same stream through one and two levels, an edge killed in the middle, and an origin that
-//! does not notice how many watch.
+//! does not notice how many watch; an origin that is frozen.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 use std::fs::File;
@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use millstream_check::hls::playlist::Media;
 use millstream_tests::client::{get, get_json};
 use millstream_tests::server::binary;
-use millstream_tests::wait::within;
+use millstream_tests::wait::{Deadline, within};
 use millstream_tests::{Channel, Publisher, Server, Source, Viewer, decode, process, wait_for};
 use tempfile::TempDir;
 
@@ -133,6 +134,61 @@ fn ffmpeg_plays_through_two_levels_and_the_death_of_one_edge() {
     assert_eq!(get(&top.url("/readyz")).unwrap().status, 200);
     assert_eq!(get(&top.url("/api/v1/time")).unwrap().status, 200, "the manifests name it");
     assert_eq!(get(&top.url("/api/v1/channels")).unwrap().status, 404, "an edge has no channels");
+}
+
+/// How far a list is: the first segment that is not whole, and how many of its parts are listed.
+fn progress(list: &Media) -> (u64, usize) {
+    let next = list.segments.last().map_or(0, |segment| segment.number) + 1;
+    let name = format!("{next}.");
+    (next, list.parts.iter().filter(|part| part.uri.starts_with(&name)).count())
+}
+
+/// STANDARDS 1.40: held until this part is listed. Gives the moment of the answer.
+fn held(url: &str, (msn, part): (u64, usize)) -> Duration {
+    let clock = Deadline::after(UP);
+    let answer = get(&format!("{url}?_HLS_msn={msn}&_HLS_part={part}")).unwrap();
+    assert_eq!(answer.status, 200, "{url} {msn} {part}");
+    clock.elapsed()
+}
+
+/// An origin that takes requests and says nothing: frozen, or cut off without a word.
+#[test]
+fn a_frozen_origin_costs_viewers_a_fraction_of_a_part() {
+    let (server, _publisher) = on_air();
+    let first = Edge::start(&[server.url("")]);
+    let second = Edge::start(&[server.url("")]);
+    let top = Edge::start(&[first.url(""), second.url("")]);
+    let mut viewer = top.viewer("demo");
+    let rendition = viewer.wait_listed(3, UP);
+    let list = viewer.media(&rendition).unwrap();
+    let part = Duration::from_nanos(list.part_target.unwrap().try_into().unwrap());
+    let path = format!("/live/demo/{rendition}/index.m3u8");
+    let mut origin = server.viewer("demo");
+    let mut late = Vec::new();
+    for round in 0..8 {
+        let (msn, listed) = progress(&origin.media(&rendition).unwrap());
+        // What the channel itself says, and what comes through the edges, of one and the same part.
+        let (theirs, ours) = std::thread::scope(|scope| {
+            let straight = scope.spawn(|| held(&server.url(&path), (msn, listed + 1)));
+            let through = scope.spawn(|| held(&top.url(&path), (msn, listed + 1)));
+            if round == 2 {
+                process::signal(first.child.id(), "STOP");
+            }
+            (straight.join().unwrap(), through.join().unwrap())
+        });
+        assert!(theirs > part / 4, "held for {theirs:?} only");
+        late.push(ours.saturating_sub(theirs));
+    }
+    let worst = late.iter().max().unwrap();
+    println!("parts of {part:?}; later than at the origin: {late:?}");
+    assert!(*worst < part, "parts of {part:?}; later than at the origin: {late:?}\n{}", top.log());
+    let origins = get_json(&top.url("/api/v1/edge")).unwrap();
+    assert_eq!((&origins[0]["healthy"], &origins[1]["healthy"]), (&false.into(), &true.into()), "{origins}");
+    process::signal(first.child.id(), "CONT");
+    wait_for("the preferred origin to be asked again", UP, || {
+        let origins = get_json(&top.url("/api/v1/edge"))?;
+        (origins[0]["healthy"] == true).then_some(())
+    });
 }
 
 /// Requests upstream that so many viewers cause who all fetch the same.

@@ -67,6 +67,7 @@ const PURE_PARTS: &[&str] = &[
     "http/src/head.rs",
     "http/src/reply.rs",
     "millstream/src/channel/intake.rs",
+    "edge/src/cadence.rs",
     "edge/src/key.rs",
     "edge/src/freshness.rs",
     "edge/src/origins.rs",

@@ -39,7 +39,7 @@ pub enum Output {
     Discontinuity(u64),
     /// A segment of a rendition is whole.
     End(RenditionName, SegmentEnd),
-    /// Segments of a rendition up to this one that are not whole will not be: it has failed.
+    /// Segments of a rendition up to this one that are not whole will not be: it has failed, or the encoder has ended.
     Lost(RenditionName, u64),
     /// The encoder's output was not as it should be; the assembly went on.
     Warning(RenditionName, segmenter::Warning),
@@ -104,6 +104,8 @@ pub struct Assembly {
     opened: u64,
     /// Highest segment that is whole in any rendition.
     ended: u64,
+    /// Highest segment that is whole, of each rendition of the newest period.
+    whole: BTreeMap<RenditionName, u64>,
     outputs: VecDeque<Output>,
 }
 
@@ -128,6 +130,7 @@ impl Assembly {
             begun: None,
             opened: 0,
             ended: 0,
+            whole: BTreeMap::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -221,7 +224,7 @@ impl Assembly {
         self.settle()
     }
 
-    /// The encoder is done: what is open is closed.
+    /// The encoder is done: what is open is closed, and what a rendition lacks of the last segment is lost.
     ///
     /// # Errors
     /// [`Error::Segmenter`], which would be a fault of ours; all renditions are closed all the same.
@@ -234,6 +237,10 @@ impl Assembly {
             self.drain(&name, &mut making.segmenter);
             result = result.and(flushed.map_err(|source| Error::Segmenter { rendition: name, source }));
         }
+        // The encoder was cut off: what a rendition lacks of the last segment does not come any more.
+        let tracks = self.begun.iter().flat_map(|(_, tracks)| tracks);
+        let lacking = tracks.filter(|track| self.whole.get(&track.name).is_none_or(|last| *last < self.opened));
+        self.outputs.extend(lacking.map(|track| Output::Lost(track.name.clone(), self.opened)));
         result
     }
 
@@ -325,6 +332,7 @@ impl Assembly {
         if tracks.is_empty() || self.begun.as_ref().is_some_and(|(_, known)| *known == tracks) {
             return;
         }
+        self.whole.retain(|name, _| tracks.iter().any(|track| track.name == *name));
         self.begun = Some((first_segment, tracks.clone()));
         self.outputs.push_back(Output::BeginPeriod { first_segment, tracks });
         // What ended some segments ago has no samples left.
@@ -364,6 +372,7 @@ impl Assembly {
                 SegmenterOutput::Discontinuity(segment) => Output::Discontinuity(segment),
                 SegmenterOutput::SegmentEnd(end) => {
                     self.ended = self.ended.max(end.segment);
+                    self.whole.insert(rendition.clone(), end.segment);
                     Output::End(rendition.clone(), end)
                 }
                 SegmenterOutput::Warning(warning) => Output::Warning(rendition.clone(), warning),

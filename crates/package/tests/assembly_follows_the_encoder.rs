@@ -324,15 +324,22 @@ impl Model {
 
     /// Plays the rest so that every rendition stands at a segment's end.
     fn finish(&mut self) {
-        while self.asked.is_some() || !grid().is_boundary(self.next) {
+        loop {
+            while self.asked.is_some() || !grid().is_boundary(self.next) {
+                self.encode_all();
+                self.sound();
+                self.picture();
+            }
             self.encode_all();
-            self.sound();
+            let end = grid().audio_start(grid().segment_of_frame(self.next), Timescale::AUDIO_48K);
+            while self.sound < end {
+                self.sound();
+            }
+            if self.sound == end {
+                break;
+            }
+            // The sound is ahead: the pictures follow it to the next boundary.
             self.picture();
-        }
-        self.encode_all();
-        let end = grid().audio_start(grid().segment_of_frame(self.next), Timescale::AUDIO_48K);
-        while self.sound < end {
-            self.sound();
         }
         self.bench.assembly.finish().unwrap();
         self.bench.drain();
@@ -444,4 +451,29 @@ fn a_failure_in_mid_segment_marks_the_next_one() {
     let marked: Vec<u64> = listing.entries.iter().filter(|e| e.discontinuity).map(|e| e.number).collect();
     assert_eq!(marked, [FIRST + 2]);
     assert_eq!(bench.fed.numbers("lo"), [FIRST, FIRST + 1, FIRST + 2]);
+}
+
+/// STANDARDS 1.18: an encoder that is cut off has not brought all renditions to the same segment. What is missing is a gap
+/// at once, not when the next session begins: until then the lists would stand still one segment early.
+#[test]
+fn an_end_in_mid_segment_lists_what_is_there_and_a_gap_for_what_is_not() {
+    let mut bench = Bench::new(&["hi", "lo"], &["audio"]);
+    bench.started("hi", 0, FIRST);
+    bench.started("lo", 0, FIRST);
+    bench.assembly.started(audio_track("audio", 128_000), FIRST).unwrap();
+    for rendition in ["hi", "lo"] {
+        bench.segment(rendition, FIRST);
+    }
+    bench.sounds("audio", FIRST);
+    for k in (grid().first_frame(FIRST + 1)..).take(7) {
+        bench.assembly.sample(&name("hi"), frame(k)).unwrap();
+        bench.drain();
+    }
+    assert_eq!(bench.fed.window.newest().map(|n| n.number), Some(FIRST));
+    bench.assembly.finish().unwrap();
+    bench.drain();
+    assert_eq!(bench.fed.window.newest().map(|n| n.number), Some(FIRST + 1), "the lists go on at once");
+    assert_eq!(bench.fed.gaps(), 2, "of lo and audio");
+    assert_eq!(bench.fed.numbers("hi"), [FIRST, FIRST + 1]);
+    assert!(bench.fed.warnings.is_empty());
 }
