@@ -3,12 +3,13 @@
 //! What a connection is says the server that has it. Headers say more only if they come from a proxy that is trusted.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use http::Request;
 use http::header::{self, HeaderMap, HeaderName};
 use millstream_access::network::Network;
 
-use crate::answer::Peer;
+use crate::answer::{Answer, Delivery, Peer};
 
 /// Most elements of `X-Forwarded-For` that are looked at, from the last one.
 const MAX_HOPS: usize = 20;
@@ -101,6 +102,26 @@ impl<'a> Viewer<'a> {
     }
 }
 
+/// What answers, told of viewers instead of the proxies in front: it counts and limits by address.
+pub struct BehindProxies {
+    inner: Arc<dyn Delivery>,
+    proxies: Proxies,
+}
+
+impl BehindProxies {
+    /// Tells `inner` the addresses that these proxies say.
+    pub fn new(inner: Arc<dyn Delivery>, proxies: Proxies) -> Self {
+        BehindProxies { inner, proxies }
+    }
+}
+
+impl Delivery for BehindProxies {
+    fn answer(&self, request: &Request<()>, peer: Peer) -> Answer {
+        let viewer = Viewer::of(request, peer, &self.proxies).address;
+        self.inner.answer(request, Peer { address: SocketAddr::new(viewer, peer.address.port()), ..peer })
+    }
+}
+
 /// Elements of a list header, the last one first.
 fn backwards<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     headers
@@ -182,6 +203,25 @@ mod tests {
             seen(&all[..3], "10.0.0.1", true, ProxyHeaders::CloudFront),
             want("http", "own.example", "192.0.2.7", "-")
         );
+    }
+
+    #[test]
+    fn what_answers_is_told_of_viewers() {
+        struct Seen(std::sync::Mutex<Vec<String>>);
+        impl Delivery for Seen {
+            fn answer(&self, _: &Request<()>, peer: Peer) -> Answer {
+                self.0.lock().unwrap().push(peer.address.ip().to_string());
+                Answer::ready(millstream_telemetry::RequestKind::Other, crate::respond::not_found("nothing\n"))
+            }
+        }
+        let seen = Arc::new(Seen(std::sync::Mutex::default()));
+        let proxies = Proxies { networks: vec![Network::parse("10.0.0.0/8").unwrap()], ..Proxies::default() };
+        let behind = BehindProxies::new(Arc::<Seen>::clone(&seen), proxies);
+        let request = Request::builder().header("x-forwarded-for", "192.0.2.7").body(()).unwrap();
+        for peer in ["10.0.0.1:1", "198.51.100.1:1"] {
+            behind.answer(&request, Peer::plain(peer.parse().unwrap()));
+        }
+        assert_eq!(*seen.0.lock().unwrap(), ["192.0.2.7", "198.51.100.1"]);
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub async fn serve(config: Config) -> Result<()> {
         .merge(operations::router(metrics.clone(), None, clock.as_ref(), stopping))
         .fallback(operations::nothing_here);
     let media: Arc<dyn millstream_delivery::answer::Delivery> = Arc::<Edge>::clone(&edge);
-    let media = access::guard(&config, &clock, media)?;
+    let media = access::guard(&config, &clock, fence::behind_proxies(&config, media)?)?;
     let media = fence::fence(&config, fence::screen(&config, media)?)?;
     let site = front::Site {
         media,

@@ -11,7 +11,7 @@ use millstream_access::secret::Secret;
 use millstream_delivery::answer::Delivery;
 use millstream_delivery::fence::{Fenced, Rules, Secrets};
 use millstream_delivery::screen::{self, Countries, Screened};
-use millstream_delivery::viewer::Proxies;
+use millstream_delivery::viewer::{BehindProxies, Proxies};
 use millstream_edge::credentials::{Identity, OriginSecret};
 
 use super::{countries, watched};
@@ -36,6 +36,15 @@ pub fn networks(texts: &[String]) -> Result<Vec<Network>> {
 pub fn proxies(config: &Config) -> Result<Proxies> {
     let set = &config.access;
     Ok(Proxies { networks: networks(&set.trusted_proxies)?, headers: set.proxy_headers.into() })
+}
+
+/// `media`, told of viewers instead of the proxies in front, if there are any.
+///
+/// # Errors
+/// If a network makes no sense.
+pub fn behind_proxies(config: &Config, media: Arc<dyn Delivery>) -> Result<Arc<dyn Delivery>> {
+    let proxies = proxies(config)?;
+    Ok(if proxies.networks.is_empty() { media } else { Arc::new(BehindProxies::new(media, proxies)) })
 }
 
 /// `media` behind the fence, if there is one.

@@ -157,7 +157,7 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
         .merge(operations::router(metrics.clone(), Some(exported), clock.as_ref(), stopping.clone()));
     let router = http::routes(router.fallback(operations::nothing_here), &config, &clock)?;
     let media = protection::KeyServer::new(archive::media(&origin, &archive), shelf);
-    let media = access::guard(&config, &clock, Arc::new(media))?;
+    let media = access::guard(&config, &clock, fence::behind_proxies(&config, Arc::new(media))?)?;
     let media = fence::fence(&config, fence::screen(&config, media)?)?;
     let site = front::Site { media, router, metrics: metrics.http(), clock: Arc::clone(&clock) };
     let limits = http::limits(&config, drain);
