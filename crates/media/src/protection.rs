@@ -32,6 +32,42 @@ impl Scheme {
     }
 }
 
+/// A system that gives players their keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeySystem {
+    /// Google's, in Chrome, Firefox and Android.
+    Widevine,
+    /// Microsoft's, in Edge, Windows and many televisions.
+    PlayReady,
+    /// Apple's; only by HLS.
+    FairPlay,
+    /// Of the W3C, without protection of the keys.
+    ClearKey,
+}
+
+impl KeySystem {
+    /// Its system id (registered with DASH-IF).
+    pub const fn id(self) -> KeyId {
+        KeyId(match self {
+            KeySystem::Widevine => 0xedef_8ba9_79d6_4ace_a3c8_27dc_d51d_21ed_u128.to_be_bytes(),
+            KeySystem::PlayReady => 0x9a04_f079_9840_4286_ab92_e65b_e088_5f95_u128.to_be_bytes(),
+            KeySystem::FairPlay => 0x94ce_86fb_07ff_4f43_adb8_93d2_fa96_8ca2_u128.to_be_bytes(),
+            KeySystem::ClearKey => 0xe271_9d58_a985_b3c9_781a_b030_af78_d30e_u128.to_be_bytes(),
+        })
+    }
+
+    /// `@value` of its `ContentProtection`, for people who read an MPD.
+    pub const fn dash_value(self) -> &'static str {
+        match self {
+            KeySystem::Widevine => "Widevine",
+            KeySystem::PlayReady => "MSPR 2.0",
+            KeySystem::FairPlay => "FairPlay 1.0",
+            KeySystem::ClearKey => "ClearKey1.0",
+        }
+    }
+}
+
 /// Names a key, in public: a KID.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

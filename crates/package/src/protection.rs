@@ -5,10 +5,11 @@
 //! and no chance in it: two origins with the same key and the same chunks hold the same bytes.
 //!
 //! - [`Encryptor`]: one track under one key; [`Stage`]: the tracks of a channel, and when keys change.
-//! - [`keys`]: keys, which are never written out.
+//! - [`keys`]: keys, which are never written out; [`cpix`]: the document by which a key server gives them.
 //! - [`systems`]: what manifests say of ClearKey.
 
 mod cipher;
+pub mod cpix;
 pub mod keys;
 mod stage;
 mod subsamples;
@@ -24,7 +25,7 @@ use millstream_media::track::{Track, TrackMedia};
 use millstream_media::unit::Sample;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
-pub use stage::{Announce, Protected, Stage};
+pub use stage::{Announce, KeySource, Protected, Stage};
 
 use cipher::Cipher;
 use keys::ContentKey;

@@ -20,6 +20,33 @@ const MAX_PERIODS: usize = 4;
 /// What is said of a key: its signalling, and `pssh` boxes for init segments.
 pub type Announce = Box<dyn Fn(Scheme, &ContentKey) -> (Signalling, Vec<Bytes>) + Send>;
 
+/// Where keys come from.
+pub trait KeySource: Send {
+    /// The keys of a crypto period. `None` if they are not there yet; asking for them says that they are needed.
+    fn pair(&self, crypto_period: u64) -> Option<KeyPair>;
+
+    /// What is said of a key that was given.
+    fn announce(&self, key: &ContentKey) -> (Signalling, Vec<Bytes>);
+}
+
+/// Keys that are taken in turn.
+struct Listed {
+    scheme: Scheme,
+    pairs: Vec<KeyPair>,
+    announce: Announce,
+}
+
+impl KeySource for Listed {
+    fn pair(&self, crypto_period: u64) -> Option<KeyPair> {
+        let count = u64::try_from(self.pairs.len()).ok().filter(|n| *n > 0)?;
+        self.pairs.get(usize::try_from(crypto_period % count).ok()?).cloned()
+    }
+
+    fn announce(&self, key: &ContentKey) -> (Signalling, Vec<Bytes>) {
+        (self.announce)(self.scheme, key)
+    }
+}
+
 /// A period, encrypted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Protected {
@@ -39,33 +66,53 @@ struct Period {
 }
 
 /// The stage of one channel. It lets no clear media through: what it cannot encrypt is an error.
+///
+/// Where the next keys are not there in time, the last ones stay in use, and change with the first segment that begins
+/// after the next ones have come.
 pub struct Stage {
     scheme: Scheme,
-    pairs: Vec<KeyPair>,
+    source: Box<dyn KeySource>,
     /// Segments of a crypto period; none if keys do not change.
     rotation: Option<u64>,
-    announce: Announce,
     periods: VecDeque<Period>,
+    /// A period that could not begin because there was no key at all.
+    waiting: Option<(u64, Vec<Track>)>,
+    /// The newest segment of which a chunk has come.
+    newest: Option<u64>,
 }
 
 impl Stage {
     /// A stage that takes `pairs` in turn, each for `rotation` segments; there must be one at least.
     pub fn new(scheme: Scheme, pairs: Vec<KeyPair>, rotation: Option<u64>, announce: Announce) -> Self {
-        Stage { scheme, pairs, rotation: rotation.filter(|n| *n > 0), announce, periods: VecDeque::new() }
+        Stage::from_source(scheme, Box::new(Listed { scheme, pairs, announce }), rotation)
+    }
+
+    /// A stage whose keys come from `source`, a pair for each `rotation` segments.
+    pub fn from_source(scheme: Scheme, source: Box<dyn KeySource>, rotation: Option<u64>) -> Self {
+        let rotation = rotation.filter(|n| *n > 0);
+        Stage { scheme, source, rotation, periods: VecDeque::new(), waiting: None, newest: None }
     }
 
     /// A period begins.
     ///
     /// # Errors
-    /// [`Error`] if a track cannot be encrypted; nothing of the period may be published then.
+    /// [`Error`] if a track cannot be encrypted; nothing of the period may be published then. After [`Error::NoKey`] it
+    /// begins with [`Stage::rotate`] once there is a key.
     pub fn begin(&mut self, first_segment: u64, tracks: Vec<Track>) -> Result<Protected, Error> {
-        let crypto_period = self.crypto_period(first_segment);
-        let pair = self.pair(crypto_period).ok_or(Error::NoKey)?;
+        self.newest = first_segment.checked_sub(1);
+        let wanted = self.crypto_period(first_segment);
+        let last = self.periods.back().map(|period| period.crypto_period);
+        let keys = |period| Some((period, self.source.pair(period)?));
+        let Some((crypto_period, pair)) = keys(wanted).or_else(|| keys(last?)) else {
+            self.waiting = Some((first_segment, tracks));
+            return Err(Error::NoKey);
+        };
+        self.waiting = None;
         let mut protected = Protected { first_segment, tracks: Vec::new(), signalling: BTreeMap::new() };
         let mut encryptors = BTreeMap::new();
         for track in &tracks {
             let key = pair.of(track.is_video());
-            let (signalling, pssh) = (self.announce)(self.scheme, key);
+            let (signalling, pssh) = self.source.announce(key);
             let encryptor = Encryptor::new(track, self.scheme, key, pssh)?;
             protected.tracks.push((track.clone(), encryptor.init_segment()));
             protected.signalling.insert(track.name.clone(), signalling);
@@ -85,14 +132,29 @@ impl Stage {
     /// # Errors
     /// As [`Stage::begin`].
     pub fn rotate(&mut self, chunk: &Chunk) -> Result<Option<Protected>, Error> {
+        let before = self.newest;
+        self.newest = before.max(Some(chunk.segment));
+        // A segment has one key: what is late begins with one of which nothing has come.
+        let unbegun = |first: u64| before.filter(|n| *n >= first).map_or(first, |n| n.saturating_add(1));
+        if let Some((first, tracks)) = &self.waiting {
+            let (first, tracks) = (unbegun(*first), tracks.clone());
+            let can = self.source.pair(self.crypto_period(first)).is_some();
+            return if can && chunk.segment >= first { self.begin(first, tracks).map(Some) } else { Ok(None) };
+        }
         let wanted = self.crypto_period(chunk.segment);
         let Some(newest) = self.periods.back() else { return Ok(None) };
         if chunk.segment <= newest.first_segment || wanted <= newest.crypto_period {
             return Ok(None);
         }
         let first = self.rotation.map_or(chunk.segment, |length| wanted.saturating_mul(length));
+        let first = unbegun(first.max(newest.first_segment + 1));
+        if self.source.pair(wanted).is_none() || chunk.segment < first {
+            return Ok(None);
+        }
         let tracks = newest.tracks.clone();
-        self.begin(first.max(newest.first_segment + 1), tracks).map(Some)
+        let begun = self.begin(first, tracks).map(Some);
+        self.newest = self.newest.max(Some(chunk.segment));
+        begun
     }
 
     /// Encrypts a chunk with the keys of its segment.
@@ -107,10 +169,5 @@ impl Stage {
 
     fn crypto_period(&self, segment: u64) -> u64 {
         self.rotation.map_or(0, |length| segment / length)
-    }
-
-    fn pair(&self, crypto_period: u64) -> Option<&KeyPair> {
-        let count = u64::try_from(self.pairs.len()).ok().filter(|n| *n > 0)?;
-        self.pairs.get(usize::try_from(crypto_period % count).ok()?)
     }
 }
