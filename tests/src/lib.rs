@@ -5,7 +5,7 @@
 //! - [`publisher`]: ffmpeg as a broadcaster.
 //! - [`client`]: HTTP, playlists, the API.
 //! - [`decode`]: what ffprobe and ffmpeg make of the segments; [`decrypt`] of encrypted ones.
-//! - [`faults`]: a proxy that fails as it is told; [`s3`]: an S3 server.
+//! - [`faults`]: a proxy that fails as it is told; [`s3`]: an S3 server; [`key_server`]: one that gives content keys.
 //! - [`mmdb`]: small databases of countries; [`node`]: a server or edge told by variables, asked by curl.
 //! - [`process`]: signals, memory and children of a process.
 //! - [`wait`]: the one place that sleeps.
@@ -17,6 +17,7 @@ pub mod client;
 pub mod decode;
 pub mod decrypt;
 pub mod faults;
+pub mod key_server;
 pub mod mmdb;
 pub mod node;
 pub mod process;

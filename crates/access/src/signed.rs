@@ -8,6 +8,7 @@
 //! - [`memory`]: policies that were verified already.
 //! - [`policy`]: policies read and written.
 //! - [`resource`]: which URLs a policy covers.
+//! - `sha1`: signatures that the cryptographic library does not make by itself.
 //! - [`sign`]: private keys, signed URLs and signed cookies.
 //! - [`verify`]: the decision.
 
@@ -17,6 +18,7 @@ pub mod key;
 pub mod memory;
 pub mod policy;
 pub mod resource;
+mod sha1;
 pub mod sign;
 pub mod verify;
 

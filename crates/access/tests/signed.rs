@@ -79,6 +79,10 @@ fn what_botocore_and_openssl_sign_is_accepted() {
     }
 }
 
+fn verifier_key(key: &PrivateKey) -> PublicKey {
+    PublicKey::from_pem(key.public_pem().unwrap().as_bytes()).unwrap()
+}
+
 /// CHECK-7a, the other way: what we sign others verify, by the key alone and over exactly the canned bytes.
 #[test]
 fn what_we_sign_verifies_with_the_public_key() {
@@ -89,7 +93,7 @@ fn what_we_sign_verifies_with_the_public_key() {
         let (id, public) = (key.id().unwrap(), PublicKey::from_pem(key.public_pem().unwrap().as_bytes()).unwrap());
         assert!(id.len() == 14 && id.starts_with('K'), "{id}");
         let signed = Signed::new(URL, &Terms::Until(1_900_000_000), &id, &key, &SystemRandom::new()).unwrap();
-        let [_, (name, signature), ..] = signed.cookies();
+        let (name, signature) = signed.cookies().swap_remove(1);
         assert_eq!(name, "CloudFront-Signature");
         let message = format!(
             "{{\"Statement\":[{{\"Resource\":\"{URL}\",\"Condition\":{{\"DateLessThan\":{{\"AWS:EpochTime\":1900000000}}}}}}]}}"
@@ -97,7 +101,20 @@ fn what_we_sign_verifies_with_the_public_key() {
         assert!(public.verifies(Hash::Sha256, message.as_bytes(), &encoding::decode(&signature).unwrap()));
         let mut keys = KeySet::default();
         keys.insert(&id, public).unwrap();
-        assert!(ask(&Verifier::new(keys), &signed.url(URL), "").is_ok());
+        let verifier = Verifier::new(keys);
+        assert!(ask(&verifier, &signed.url(URL), "").is_ok());
+        let over = |terms: &Terms| Signed::over(Hash::Sha1, URL, terms, &id, &key, &SystemRandom::new()).unwrap();
+        let canned = over(&Terms::Until(1_900_000_000));
+        let signature = encoding::decode(&canned.cookies().swap_remove(1).1).unwrap();
+        assert!(verifier_key(&key).verifies(Hash::Sha1, message.as_bytes(), &signature));
+        assert!(!verifier_key(&key).verifies(Hash::Sha256, message.as_bytes(), &signature));
+        let wide = over(&Terms::Custom(custom("https://media.example/live/*")));
+        for signed in [canned, wide] {
+            assert!(!signed.url(URL).contains("Hash-Algorithm") && signed.cookies().len() == 3);
+            assert!(ask(&verifier, &signed.url(URL), "").is_ok());
+            let cookies = signed.cookies().iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+            assert!(ask(&verifier, URL, &cookies.join("; ")).is_ok());
+        }
     }
     for pem in [&include_bytes!("data/ec.pem")[..], include_bytes!("data/ec-sec1.pem"), include_bytes!("data/rsa.pem")]
     {
@@ -157,7 +174,7 @@ fn every_refusal() {
 fn the_url_comes_before_cookies() {
     let verifier = verifier();
     let signed = sign(URL, &Terms::Custom(custom("https://media.example/live/*")));
-    let cookies = signed.cookies().map(|(name, value)| format!("{name}={value}")).join("; ");
+    let cookies = signed.cookies().iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
     assert!(ask(&verifier, URL, &cookies).is_ok());
     assert!(ask(&verifier, &signed.url(URL), "CloudFront-Policy=x").is_ok());
     for reserved in ["Expires=5", "Policy=x", "Signature=x", "Key-Pair-Id=K-RSA", "Hash-Algorithm=SHA256"] {

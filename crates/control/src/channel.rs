@@ -13,6 +13,6 @@ mod settings;
 pub use error::{ConfigError, SettingError, nearest};
 pub use frame_rate::FrameRateSetting;
 pub use name::{ChannelName, NameError};
-pub use protection::ProtectionConfig;
+pub use protection::{ProtectionConfig, SpekeConfig};
 pub use seconds::Seconds;
 pub use settings::{ChannelConfig, ClockSource, Mode};

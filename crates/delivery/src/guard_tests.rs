@@ -121,7 +121,7 @@ fn a_wide_signature_is_carried_to_the_children() {
     let query = signed.query();
     assert_eq!(got, format!("#EXTM3U\n#EXT-X-MAP:URI=\"init.mp4?{query}\"\n1.m4s?{query}\n"));
     assert_eq!(got.len(), length);
-    let cookies = signed.cookies().map(|(name, value)| format!("{name}={value}")).join("; ");
+    let cookies = signed.cookies().iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
     let response = bench.get(PATH, &[("cookie", &cookies)], "192.0.2.1");
     assert_eq!(response.headers()["cache-control"], "public, max-age=1");
     assert_eq!(text(response), PLAYLIST);

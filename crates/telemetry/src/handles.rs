@@ -32,6 +32,15 @@ pub struct ChannelMetrics {
     pub publish_latency: Histogram,
 }
 
+/// The metrics of a channel's key server.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the help texts are in the table")]
+pub struct KeyServerMetrics {
+    pub answered: Counter,
+    pub failed: Counter,
+    pub overdue: Gauge,
+}
+
 /// The metrics of one rendition.
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "the help texts are in the table")]
@@ -236,6 +245,15 @@ impl Metrics {
             worker_restarts: self.counter(&t::WORKER_RESTARTS, l),
             window_bytes: self.gauge(&t::WINDOW_BYTES, l),
             publish_latency: self.histogram(&t::PUBLISH_LATENCY, l),
+        }
+    }
+
+    /// The metrics of a channel's key server; the same series each time.
+    pub fn key_server(&self, channel: &str) -> KeyServerMetrics {
+        KeyServerMetrics {
+            answered: self.counter(&t::KEY_REQUESTS, &[channel, "answered"]),
+            failed: self.counter(&t::KEY_REQUESTS, &[channel, "failed"]),
+            overdue: self.gauge(&t::KEY_OVERDUE, &[channel]),
         }
     }
 

@@ -17,5 +17,5 @@ pub mod process;
 pub mod registry;
 pub mod table;
 
-pub use handles::{ChannelMetrics, HttpMetrics, RenditionMetrics, RequestKind, ServerMetrics};
+pub use handles::{ChannelMetrics, HttpMetrics, KeyServerMetrics, RenditionMetrics, RequestKind, ServerMetrics};
 pub use registry::{Counter, Gauge, Histogram, Metrics, TimeCounter};

@@ -83,6 +83,8 @@ metrics! {
     ENCODE_BACKLOG Gauge "encode_backlog_seconds" ["channel"] "seconds" "Media received and not encoded yet.";
     ENCODE_SHED Gauge "encode_shed_renditions" ["channel"] "" "Renditions left out because the machine cannot keep up.";
     WORKER_RESTARTS Counter "worker_restarts_total" ["channel"] "" "Restarts of the encode worker after it died or hung.";
+    KEY_REQUESTS Counter "key_server_requests_total" ["channel", "result"] "" "Requests to the channel's key server: answered or failed.";
+    KEY_OVERDUE Gauge "key_overdue" ["channel"] "" "1 while the channel needs a key that its key server has not given: it goes on with the last one, or publishes nothing.";
 
     SEGMENTS Counter "segments_total" ["channel", "rendition"] "" "Segments published.";
     PARTS Counter "parts_total" ["channel", "rendition"] "" "Parts (CMAF chunks) published.";

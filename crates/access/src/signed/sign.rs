@@ -15,11 +15,12 @@ use super::credentials::is_reserved;
 use super::encoding;
 use super::key::KeyError;
 use super::policy::{self, Policy};
+use super::sha1;
 
 /// The hash that a signature is made over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Hash {
-    /// What a signature without `Hash-Algorithm` is over. Verified, never made: SHA-1 is no longer collision-free.
+    /// What a signature without `Hash-Algorithm` is over.
     Sha1,
     /// `Hash-Algorithm=SHA256`.
     Sha256,
@@ -125,8 +126,19 @@ impl PrivateKey {
         der.map(|der| der.as_ref().to_vec()).map_err(|_| KeyError::Refused)
     }
 
-    /// Signs over SHA-256; ECDSA signatures are DER.
-    fn sign(&self, message: &[u8], random: &dyn SecureRandom) -> Result<Vec<u8>, KeyError> {
+    fn pkcs8(&self) -> Result<Vec<u8>, KeyError> {
+        let der = match &self.0 {
+            Kind::Rsa(key) => key.as_der().map(|der| der.as_ref().to_vec()),
+            Kind::Ecdsa(key) => key.to_pkcs8v1().map(|der| der.as_ref().to_vec()),
+        };
+        der.map_err(|_| KeyError::Refused)
+    }
+
+    /// ECDSA signatures are DER.
+    fn sign(&self, hash: Hash, message: &[u8], random: &dyn SecureRandom) -> Result<Vec<u8>, KeyError> {
+        if hash == Hash::Sha1 {
+            return sha1::sign(&self.pkcs8()?, message);
+        }
         match &self.0 {
             Kind::Rsa(key) => {
                 let mut signature = vec![0; key.public_modulus_len()];
@@ -176,6 +188,7 @@ pub struct Signed {
     policy: (&'static str, String),
     signature: String,
     id: String,
+    hash: Hash,
 }
 
 impl Signed {
@@ -184,6 +197,21 @@ impl Signed {
     /// # Errors
     /// [`SignError`].
     pub fn new(
+        url: &str,
+        terms: &Terms,
+        id: &str,
+        key: &PrivateKey,
+        random: &dyn SecureRandom,
+    ) -> Result<Self, SignError> {
+        Signed::over(Hash::Sha256, url, terms, id, key, random)
+    }
+
+    /// The same over this hash.
+    ///
+    /// # Errors
+    /// [`SignError`].
+    pub fn over(
+        hash: Hash,
         url: &str,
         terms: &Terms,
         id: &str,
@@ -203,14 +231,16 @@ impl Signed {
             Terms::Until(expires) => expires.to_string(),
             _ => encoding::encode(text.as_bytes()),
         };
-        let signature = encoding::encode(&key.sign(text.as_bytes(), random)?);
-        Ok(Signed { policy: (name, value), signature, id: id.to_owned() })
+        let signature = encoding::encode(&key.sign(hash, text.as_bytes(), random)?);
+        Ok(Signed { policy: (name, value), signature, id: id.to_owned(), hash })
     }
 
     /// What is appended to a URL's query.
     pub fn query(&self) -> String {
         let (name, value) = &self.policy;
-        format!("{name}={value}&Signature={}&Key-Pair-Id={}&Hash-Algorithm=SHA256", self.signature, self.id)
+        // SHA-1 is what no name means; signers that know no other write none.
+        let hash = if self.hash == Hash::Sha256 { "&Hash-Algorithm=SHA256" } else { "" };
+        format!("{name}={value}&Signature={}&Key-Pair-Id={}{hash}", self.signature, self.id)
     }
 
     /// The URL with the signature in its query.
@@ -219,14 +249,17 @@ impl Signed {
     }
 
     /// Names and values of the cookies.
-    pub fn cookies(&self) -> [(String, String); 4] {
+    pub fn cookies(&self) -> Vec<(String, String)> {
         let (name, value) = &self.policy;
-        [
+        let mut cookies = vec![
             (format!("CloudFront-{name}"), value.clone()),
             ("CloudFront-Signature".to_owned(), self.signature.clone()),
             ("CloudFront-Key-Pair-Id".to_owned(), self.id.clone()),
-            ("CloudFront-Hash-Algorithm".to_owned(), "SHA256".to_owned()),
-        ]
+        ];
+        if self.hash == Hash::Sha256 {
+            cookies.push(("CloudFront-Hash-Algorithm".to_owned(), "SHA256".to_owned()));
+        }
+        cookies
     }
 }
 

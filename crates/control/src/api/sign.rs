@@ -9,7 +9,7 @@ use axum::response::Response;
 use http::StatusCode;
 use millstream_access::signed::key::check_id;
 use millstream_access::signed::sign::Terms;
-use millstream_access::signed::{Policy, PrivateKey, Signed};
+use millstream_access::signed::{Hash, Policy, PrivateKey, Signed};
 use millstream_media::time::UtcTime;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
@@ -69,6 +69,10 @@ pub(super) struct SignBody {
     #[serde(default)]
     #[schema(value_type = String, default = "url")]
     form: Form,
+    /// `sha256`, or `sha1` for what knows no other.
+    #[serde(default)]
+    #[schema(value_type = String, default = "sha256")]
+    hash: HashName,
     /// Which key signs; the only one there is, if none is named.
     #[serde(default)]
     key_pair_id: Option<String>,
@@ -99,6 +103,23 @@ enum Form {
     #[default]
     Url,
     Cookies,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum HashName {
+    #[default]
+    Sha256,
+    Sha1,
+}
+
+impl From<HashName> for Hash {
+    fn from(name: HashName) -> Hash {
+        match name {
+            HashName::Sha256 => Hash::Sha256,
+            HashName::Sha1 => Hash::Sha1,
+        }
+    }
 }
 
 /// A signature: a URL, or cookies.
@@ -182,10 +203,11 @@ fn made(folder: &Path, body: &SignBody, terms: &Terms, expires: u64) -> Result<S
     let pem = std::fs::read(&file).map_err(|_| missing())?;
     let key = PrivateKey::from_pem(&pem).map_err(|error| conflict(&format!("the key cannot be used: {error}")))?;
     let random = aws_lc_rs::rand::SystemRandom::new();
-    let signed = Signed::new(&body.url, terms, &id, &key, &random).map_err(|error| unacceptable(&error.to_string()))?;
+    let signed = Signed::over(body.hash.into(), &body.url, terms, &id, &key, &random)
+        .map_err(|error| unacceptable(&error.to_string()))?;
     let (url, cookies) = match body.form {
         Form::Url => (Some(signed.url(&body.url)), None),
-        Form::Cookies => (None, Some(signed.cookies().into())),
+        Form::Cookies => (None, Some(signed.cookies().into_iter().collect())),
     };
     Ok(SignedAnswer { key_pair_id: id, expires, url, cookies })
 }

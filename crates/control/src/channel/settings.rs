@@ -100,8 +100,8 @@ pub struct ChannelConfig {
     #[schema(value_type = Option<Object>)]
     pub ladder: Option<LadderConfig>,
     /// Encrypts the channel and its recordings (docs/protection.md): `scheme` (`cbcs` or `cenc`), `keys` (the name of a
-    /// file in the folder `content-keys` of `data_dir`), `rotation_seconds` and `clear_key`. Takes effect when the channel
-    /// next goes on air.
+    /// file in the folder `content-keys` of `data_dir`) or `speke` (a key server), `rotation_seconds` and `clear_key`. Takes
+    /// effect when the channel next goes on air.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub protection: Option<ProtectionConfig>,

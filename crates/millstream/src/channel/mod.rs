@@ -8,6 +8,7 @@
 //! - [`abr`]: a session that encodes.
 //! - [`passthrough`]: a session that packages what comes.
 //! - [`protection`]: content keys, and the stage that encrypts.
+//! - [`speke`]: the client of a key server; [`outbound`]: requests to services of the operator.
 //! - [`archive`]: the store of recordings, and their tasks.
 //! - [`record`]: what the window took, on its way into a recording.
 //! - [`publish`]: into the window, and what must be remembered into the store.
@@ -17,11 +18,13 @@ mod abr;
 pub mod archive;
 pub mod gate;
 mod intake;
+mod outbound;
 mod passthrough;
 pub mod protection;
 mod publish;
 mod record;
 mod report;
 pub mod runtime;
+mod speke;
 mod task;
 pub mod webhook;

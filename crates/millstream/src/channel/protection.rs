@@ -6,10 +6,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use millstream_control::channel::ChannelConfig;
+use millstream_control::status::StatusHandle;
 use millstream_media::protection::KeyId;
 use millstream_package::protection::keys::{ContentKey, KeyPair, parse_key_file};
 use millstream_package::protection::systems::{ClearKeyUrls, clear_key, common_pssh};
 use millstream_package::protection::{Announce, Stage};
+use millstream_telemetry::Metrics;
+
+use super::speke::KeyClient;
 
 /// Largest file of keys that is read, in bytes.
 const MAX_FILE: u64 = 256 * 1024;
@@ -41,13 +45,30 @@ impl Shelf {
     ///
     /// # Errors
     /// Why there are no keys, in words for an operator. The channel must then publish nothing.
-    pub fn stage(&self, config: &ChannelConfig) -> Result<Option<Stage>, String> {
+    pub fn stage(
+        &self,
+        config: &ChannelConfig,
+        status: &StatusHandle,
+        metrics: &Metrics,
+    ) -> Result<Option<Stage>, String> {
         let name = config.name.as_str();
         let mut shelf = self.keys.write().unwrap_or_else(PoisonError::into_inner);
         shelf.remove(name);
         let Some(protection) = &config.protection else { return Ok(None) };
-        let pairs = self.read(&protection.keys)?;
-        let urls = protection.clear_key.then(|| ClearKeyUrls { licence: None, keys: format!("/live/{name}/") });
+        let rotation = u64::from(protection.rotation_seconds.millis());
+        let segments = (rotation > 0).then(|| rotation.div_ceil(u64::from(config.segment_seconds.millis()).max(1)));
+        if let Some(speke) = &protection.speke {
+            let headers = speke.headers.as_ref().map(|file| self.text(file)).transpose()?.unwrap_or_default();
+            let telling = (status.clone(), metrics.key_server(name));
+            let how = (protection.scheme, segments.is_some());
+            let source = KeyClient::start(config, speke, how, &headers, telling)?;
+            return Ok(Some(Stage::from_source(protection.scheme, Box::new(source), segments)));
+        }
+        let pairs = self.read(protection.keys.as_deref().unwrap_or_default())?;
+        let urls = protection
+            .clear_key
+            .unwrap_or(true)
+            .then(|| ClearKeyUrls { licence: None, keys: format!("/live/{name}/") });
         if urls.is_some() {
             let mut keys: Vec<ContentKey> = Vec::new();
             for key in pairs.iter().flat_map(|pair| [&pair.video, &pair.audio]) {
@@ -57,22 +78,22 @@ impl Shelf {
             }
             shelf.insert(name.to_owned(), Arc::new(keys));
         }
-        let rotation = u64::from(protection.rotation_seconds.millis());
-        let segments = (rotation > 0).then(|| rotation.div_ceil(u64::from(config.segment_seconds.millis()).max(1)));
         let announce: Announce =
             Box::new(move |scheme, key| (clear_key(scheme, key, urls.as_ref()), vec![common_pssh(key.id())]));
         Ok(Some(Stage::new(protection.scheme, pairs, segments, announce)))
     }
 
     fn read(&self, name: &str) -> Result<Vec<KeyPair>, String> {
+        parse_key_file(&self.text(name)?).map_err(|error| format!("{}: {error}", self.folder.join(name).display()))
+    }
+
+    fn text(&self, name: &str) -> Result<String, String> {
         let path = self.folder.join(name);
         let shown = path.display();
-        let length =
-            std::fs::metadata(&path).map_err(|error| format!("the keys in {shown} cannot be read: {error}"))?;
+        let length = std::fs::metadata(&path).map_err(|error| format!("{shown} cannot be read: {error}"))?;
         if length.len() > MAX_FILE {
-            return Err(format!("{shown} has {} bytes; a file of keys has at most {MAX_FILE}", length.len()));
+            return Err(format!("{shown} has {} bytes; it may have {MAX_FILE} at most", length.len()));
         }
-        let text = std::fs::read_to_string(&path).map_err(|error| format!("{shown} cannot be read: {error}"))?;
-        parse_key_file(&text).map_err(|error| format!("{shown}: {error}"))
+        std::fs::read_to_string(&path).map_err(|error| format!("{shown} cannot be read: {error}"))
     }
 }

@@ -17,7 +17,7 @@ use millstream_media::time::{Clock, UtcTime};
 use millstream_media::track::{RenditionName, Track};
 use millstream_origin::channel::ChannelOrigin;
 use millstream_package::assembly::Output;
-use millstream_package::protection::{Protected, Stage};
+use millstream_package::protection::{self, Protected, Stage};
 use millstream_telemetry::{ChannelMetrics, Metrics};
 use millstream_window::{Timing, Window};
 use tokio::task::JoinHandle;
@@ -53,6 +53,8 @@ pub struct Publisher {
     protection: Protection,
     /// What manifests say of the encryption of `tracks`.
     signalling: BTreeMap<RenditionName, Signalling>,
+    /// A period waits for its key; whether it begins with a discontinuity.
+    waiting: Option<bool>,
 }
 
 /// What is done to media before anything keeps it.
@@ -102,6 +104,7 @@ impl Publisher {
             name,
             protection: Protection::Off,
             signalling: BTreeMap::new(),
+            waiting: None,
         }
     }
 
@@ -137,12 +140,21 @@ impl Publisher {
             Protection::On(stage) => stage,
         };
         let rotated = stage.rotate(&chunk);
-        if let Ok(Some(protected)) = rotated {
-            self.open_period(protected, false);
+        match rotated {
+            Ok(Some(protected)) => {
+                let discontinuity = self.waiting.take().unwrap_or(false);
+                self.open_period(protected, discontinuity);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(channel = %self.name, error = chain(&error), "a period under another key cannot begin");
+            }
         }
         let Protection::On(stage) = &self.protection else { return None };
         match stage.chunk(rendition, &chunk) {
             Ok(chunk) => Some(chunk),
+            // Said when the period could not begin.
+            Err(protection::Error::NoKey) if self.waiting.is_some() => None,
             Err(error) => {
                 tracing::error!(channel = %self.name, %rendition, segment = chunk.segment, %error, "a chunk could not be encrypted and is not published");
                 None
@@ -257,7 +269,15 @@ impl Publisher {
     fn begin_period(&mut self, first_segment: u64, tracks: Vec<Track>, discontinuity: bool) {
         let protected = match &mut self.protection {
             Protection::On(stage) => match stage.begin(first_segment, tracks) {
-                Ok(protected) => protected,
+                Ok(protected) => {
+                    self.waiting = None;
+                    protected
+                }
+                Err(protection::Error::NoKey) => {
+                    tracing::error!(channel = %self.name, first_segment, "there is no key yet, so a period does not begin and nothing of it is published");
+                    self.waiting = Some(discontinuity);
+                    return;
+                }
                 Err(error) => {
                     tracing::error!(channel = %self.name, first_segment, error = chain(&error), "a period cannot be encrypted, so it does not begin");
                     return;

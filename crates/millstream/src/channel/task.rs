@@ -131,7 +131,7 @@ impl Task {
             Publisher::open(config.name.clone(), origin, registry, Arc::clone(&clock), surroundings.metrics.clone())
                 .await;
         publisher.record(recorder(&surroundings, &config));
-        publisher.protect(surroundings.shelf.stage(&config));
+        publisher.protect(surroundings.shelf.stage(&config, &channel.status, &surroundings.metrics));
         // Viewers who came back to a server that was away wait for the broadcaster as they would have without.
         let awaited = publisher.continuity().on_air;
         reporter.enter(if awaited { State::InputLoss } else { State::Offline }, None);

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use millstream_access::publisher::webhook::{self, Answer, Question};
-use rustls::crypto::aws_lc_rs;
 use tokio::sync::Semaphore;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
+use super::outbound::agent;
 use crate::config::settings::{Ingest, OnFailure};
 
 /// Questions under way at once; others wait for their turn, and their time runs.
@@ -42,23 +41,8 @@ impl Webhook {
             return None;
         }
         let timeout = Duration::from_millis(set.authorize_seconds.millis().into());
-        let roots = rustls_native_certs::load_native_certs().certs;
-        let roots: Vec<_> = roots.iter().map(|root| Certificate::from_der(root).to_owned()).collect();
-        let tls = TlsConfig::builder()
-            .unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider()))
-            .root_certs(RootCerts::new_with_certs(&roots))
-            .build();
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .proxy(None)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_global(Some(timeout))
-            .user_agent("millstream")
-            .tls_config(tls)
-            .build();
         Some(Webhook {
-            agent: config.into(),
+            agent: agent(timeout),
             url: set.authorize_url.clone(),
             secret: set.authorize_secret.expose().as_bytes().to_vec(),
             timeout,

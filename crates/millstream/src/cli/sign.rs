@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use aws_lc_rs::rand::SystemRandom;
 use clap::Args;
 use millstream_access::signed::sign::Terms;
-use millstream_access::signed::{Policy, PrivateKey, Signed};
+use millstream_access::signed::{Hash, Policy, PrivateKey, Signed};
 use millstream_media::time::Clock as _;
 
 use crate::clock::SystemClock;
@@ -44,6 +44,9 @@ pub struct SignArgs {
     /// File with a custom policy, signed as it is
     #[arg(long, value_name = "FILE", conflicts_with_all = ["expires", "not_before", "ip", "resource"])]
     pub policy: Option<PathBuf>,
+    /// Hash that is signed over; sha1 is for what knows no other
+    #[arg(long, value_name = "HASH", default_value = "sha256", value_parser = ["sha256", "sha1"])]
+    pub hash: String,
     /// Print cookies instead of a URL
     #[arg(long)]
     pub cookies: bool,
@@ -63,10 +66,11 @@ pub fn run_sign(arguments: &SignArgs) -> Result<()> {
     let key = PrivateKey::from_pem(&pem).with_context(|| format!("the key {} cannot be used", file.display()))?;
     let now = u64::try_from(SystemClock::new().utc().0 / 1_000_000_000).unwrap_or(0);
     let terms = terms(arguments, now)?;
-    let signed = Signed::new(&arguments.url, &terms, &arguments.key_pair_id, &key, &SystemRandom::new())?;
+    let hash = if arguments.hash == "sha1" { Hash::Sha1 } else { Hash::Sha256 };
+    let signed = Signed::over(hash, &arguments.url, &terms, &arguments.key_pair_id, &key, &SystemRandom::new())?;
     let (url, cookies) = (signed.url(&arguments.url), signed.cookies());
     match (arguments.json, arguments.cookies) {
-        (true, true) => println!("{}", serde_json::json!({"cookies": std::collections::BTreeMap::from(cookies)})),
+        (true, true) => println!("{}", serde_json::json!({"cookies": std::collections::BTreeMap::from_iter(cookies)})),
         (true, false) => println!("{}", serde_json::json!({"url": url})),
         (false, true) => cookies.iter().for_each(|(name, value)| println!("{name}={value}")),
         (false, false) => println!("{url}"),
