@@ -17,7 +17,7 @@ class Millstream:
 
     def __init__(self, folder, binary, channels, mode, segment=2, record=True):
         self.folder = folder
-        os.makedirs(folder)
+        os.makedirs(folder, exist_ok=True)
         recorded = "true" if record else "false"
         lines = [
             '[server]\nhttp = "127.0.0.1:0"',
@@ -27,12 +27,16 @@ class Millstream:
         ]
         for n in range(channels):
             lines.append(f'[[channel]]\nname = "c{n}"\nstream_key = "bench-key-{n}"\nmode = "{mode}"')
-            lines.append(f"segment_seconds = {segment}\nwindow_seconds = 20\nrecord = {recorded}")
+            lines.append(f"segment_seconds = {segment}\nwindow_seconds = 20\nrecord = {recorded}\n{self.settings()}")
         with open(f"{folder}/millstream.toml", "w") as f:
             f.write("\n".join(lines) + "\n")
         self.process = Process([binary, "serve", "--config", f"{folder}/millstream.toml"], f"{folder}/log.txt")
         self.bound = wait_until("millstream to listen", 20, self._listening)
         self.rtmp_port = int(self.bound["rtmp"].rsplit(":", 1)[1])
+
+    def settings(self):
+        """More lines for each channel."""
+        return ""
 
     def _listening(self):
         try:

@@ -21,12 +21,13 @@ import growth
 import imports
 import machine
 import peers
+import protect
 import signed
 from machine import Process, wait_until
 
 BINARY = os.environ.get("MILLSTREAM_BIN", os.path.abspath(os.path.join(os.path.dirname(__file__), "../target/release/millstream")))
 PAGE = os.path.abspath(os.path.join(os.path.dirname(__file__), "../docs/performance.md"))
-GROUPS = ("delivery", "edge", "signed", "growth", "import")
+GROUPS = ("delivery", "edge", "signed", "protect", "growth", "import")
 
 
 def marks(group):
@@ -186,7 +187,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="turns of each contender")
     parser.add_argument("--seconds", type=float, default=20, help="measured seconds of a turn")
     parser.add_argument("--streams", type=int, default=10, help="streams in the passthrough comparison of many")
-    parser.add_argument("--only", choices=["passthrough", "ladder", "memory", "start", "delivery", "edge", "signed", "growth", "import"], help="one comparison only")
+    parser.add_argument("--only", choices=["passthrough", "ladder", "memory", "start", "delivery", "edge", "signed", "protect", "growth", "import"], help="one comparison only")
     parser.add_argument("--write", action="store_true", help="write the tables into docs/performance.md")
     options = parser.parse_args()
     if options.only != "delivery" and not os.path.exists(BINARY):
@@ -210,6 +211,7 @@ def run(options, folder):
         "delivery": lambda: delivery.run(options.rounds, short),
         "edge": lambda: edge.run(options.rounds, short),
         "signed": lambda: signed.run(options.rounds, short),
+        "protect": lambda: protect.run(options.rounds, options.seconds, options.streams, BINARY, recording, publish, show),
         "growth": lambda: growth.run(options.rounds, options.seconds),
         "import": lambda: imports.run(options.rounds, BINARY, show),
     }

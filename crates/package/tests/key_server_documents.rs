@@ -130,7 +130,8 @@ fn what_cannot_be_used_is_refused_as_a_whole() {
     let line = |id: KeyId| encode(format!("#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"skd://{id}\",KEYFORMAT=\"Widevine\"\n"));
     let inner =
         encode("<pssh xmlns=\"urn:mpeg:cenc:2013\">AAAA</pssh><m:pro xmlns:m=\"urn:microsoft:playready\" m:a=\"1\"/>");
-    let cases: Vec<(&str, Change, fn(&Error) -> bool)> = vec![
+    type Case = (&'static str, Change, fn(&Error) -> bool);
+    let cases: Vec<Case> = vec![
         ("no XML", Box::new(|_| "nothing".to_owned()), |e| matches!(e, Error::Form(_))),
         ("another root", swap("cpix:CPIX".into(), "cpix:Other".into()), |e| matches!(e, Error::Form(_))),
         ("cut short", Box::new(|text| text[..text.len() / 2].to_owned()), |e| matches!(e, Error::Form(_))),

@@ -18,7 +18,7 @@ use millstream_media::track::{RenditionName, Track, TrackMedia};
 use millstream_media::unit::Sample;
 use millstream_package::protection::keys::{ContentKey, KeyPair};
 use millstream_package::protection::systems::clear_key;
-use millstream_package::protection::{Encryptor, Error, Stage};
+use millstream_package::protection::{Encryptor, Error, KeySource, Stage};
 use proptest::prelude::*;
 
 const CABAC: &[u8] = include_bytes!("fixtures/cabac.h264");
@@ -342,4 +342,56 @@ fn the_init_segment_says_how() {
     assert!(contains(&audio, b"enca") && contains(&audio, b"tenc\x01\0\0\0\0\0\x01\0"), "whole samples, no pattern");
     let cenc = of(&video_track(CABAC), Scheme::Cenc);
     assert!(contains(&cenc, b"schm\0\0\0\0cenc") && contains(&cenc, b"tenc\0\0\0\0\0\0\x01\x08\x09"));
+}
+
+/// Keys that come when they are let in.
+#[derive(Clone, Default)]
+struct Late(std::sync::Arc<std::sync::Mutex<BTreeSet<u64>>>);
+
+impl KeySource for Late {
+    fn pair(&self, crypto_period: u64) -> Option<KeyPair> {
+        let there = self.0.lock().unwrap().contains(&crypto_period);
+        there.then(|| KeyPair { video: key(crypto_period as u8), audio: key(crypto_period as u8) })
+    }
+
+    fn announce(&self, key: &ContentKey) -> (Signalling, Vec<Bytes>) {
+        (clear_key(Scheme::Cbcs, key, None), Vec::new())
+    }
+}
+
+#[test]
+fn a_late_key_begins_with_a_segment_of_which_nothing_has_come() {
+    let (real, v) = (samples(CABAC), name("v"));
+    let at = |segment| chunk(segment, &real);
+    let late = Late::default();
+    let come = |period: u64| late.0.lock().unwrap().insert(period);
+    let mut stage = Stage::from_source(Scheme::Cbcs, Box::new(late.clone()), Some(10));
+    // Without any key nothing begins, and nothing comes out.
+    assert_eq!(stage.begin(45, vec![video_track(CABAC)]), Err(Error::NoKey));
+    assert_eq!((stage.rotate(&at(45)), stage.chunk(&v, &at(45))), (Ok(None), Err(Error::NoKey)));
+    come(4);
+    assert_eq!(stage.rotate(&at(45)), Ok(None), "the rest of a segment whose beginning is lost");
+    assert_eq!(stage.chunk(&v, &at(45)), Err(Error::NoKey));
+    let begun = stage.rotate(&at(46)).unwrap().unwrap();
+    assert_eq!((begun.first_segment, ids(begun.signalling.values())), (46, vec![4]));
+    let under_four = stage.chunk(&v, &at(46)).unwrap();
+    // The next key is late: the last one stays.
+    for segment in [50, 51, 52] {
+        assert_eq!(stage.rotate(&at(segment)), Ok(None));
+        assert!(stage.chunk(&v, &at(segment)).is_ok());
+    }
+    let before = stage.chunk(&v, &at(52)).unwrap();
+    come(5);
+    assert_eq!(stage.rotate(&at(52)), Ok(None), "a segment has one key");
+    assert_eq!(stage.chunk(&v, &at(52)).unwrap(), before);
+    let rotated = stage.rotate(&at(53)).unwrap().unwrap();
+    assert_eq!((rotated.first_segment, ids(rotated.signalling.values())), (53, vec![5]));
+    assert_eq!(stage.chunk(&v, &at(52)).unwrap(), before, "a rendition that is behind");
+    assert_eq!(stage.chunk(&v, &at(46)).unwrap(), under_four);
+    // Another contribution while the key is late goes on with the last one.
+    let again = stage.begin(61, vec![video_track(CABAC)]).unwrap();
+    assert_eq!(ids(again.signalling.values()), [5]);
+    come(6);
+    assert_eq!(stage.rotate(&at(61)), Ok(None));
+    assert_eq!(stage.rotate(&at(62)).unwrap().unwrap().first_segment, 62);
 }
