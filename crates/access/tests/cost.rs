@@ -17,7 +17,7 @@ fn cost_of_a_remembered_policy() {
     let policy = Policy { resource, expires: 1_900_000_000, ..Policy::default() };
     let signed =
         Signed::new("https://media.example/", &Terms::Custom(policy), "K1", &key, &SystemRandom::new()).unwrap();
-    let cookies = signed.cookies().map(|(name, value)| format!("{name}={value}")).join("; ");
+    let cookies = signed.cookies().iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
     let query = format!("_HLS_msn=7&_HLS_part=1&{}", signed.query());
     for (what, query, cookies) in
         [("cookies", Some("_HLS_msn=7&_HLS_part=1"), Some(&*cookies)), ("URL", Some(&*query), None)]
