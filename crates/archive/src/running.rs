@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::asset::{Asset, AssetId};
+use crate::asset::{Asset, AssetId, State};
 use crate::index::Row;
 use crate::recorder::Recorder;
 
@@ -31,6 +31,14 @@ impl Running {
     /// Notes what a recorder knows now.
     pub(crate) fn note(&self, core: &Recorder) {
         let (asset, rows) = (core.asset(), core.index().rows());
+        // It has ended when its playlists say so, too: whoever learns of the end finds all of it.
+        let ending;
+        let asset = if asset.state == State::Ended && !core.is_done() {
+            ending = Asset { state: State::Recording, ..asset.clone() };
+            &ending
+        } else {
+            asset
+        };
         let mut tails = self.lock();
         let Some(tail) = tails.get_mut(&asset.id) else {
             let newest = rows.get(rows.len().saturating_sub(ROWS)..).unwrap_or_default();
