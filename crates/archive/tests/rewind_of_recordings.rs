@@ -83,6 +83,22 @@ async fn a_channel_that_has_ended_counts_back_from_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn sheets_of_minutes_that_memory_has_forgotten_come_from_the_recording() {
+    let (store, rewind, _) = ended(false, Duration::ZERO).await;
+    let minute = |number: u64| i64::try_from((FIRST + number - 1) * 2 / 60).unwrap();
+    // Stored are the newest minute and one that is older than `dvr_seconds` and the grace.
+    for number in [148, 0] {
+        let bytes = bytes::Bytes::from_static(b"a sheet");
+        store.put(&layout::sheet(&asset().id, minute(number)), bytes.into()).await.unwrap();
+    }
+    let demo = Rewound { dvr: Duration::from_secs(30), ..demo() };
+    assert_eq!(rewind.sheet(&demo, minute(148)).await.unwrap(), "a sheet");
+    for gone in [minute(0), minute(148) - 1, minute(148) + 5] {
+        assert!(matches!(rewind.sheet(&demo, gone).await, Err(Failed::NotThere(_))), "{gone}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_encrypted_recording_says_where_its_keys_are_and_is_no_single_file() {
     let (store, rewind, vod) = ended(true, Duration::ZERO).await;
     let shift = Shift::parse(Some("dvr")).unwrap();
