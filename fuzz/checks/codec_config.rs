@@ -5,6 +5,9 @@ use bytes::Bytes;
 use millstream_media::codec::nal::{self, NalCodec, Strip};
 use millstream_media::codec::{AacConfig, Av1Config, AvcConfig, HevcConfig, OpusConfig, VideoConfig};
 
+/// Bytes held for each byte of input.
+pub const PER_BYTE: usize = 256;
+
 /// Panics if a promise is broken.
 pub fn check(data: &[u8]) {
     let record = Bytes::copy_from_slice(data);

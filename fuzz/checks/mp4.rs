@@ -4,6 +4,9 @@ use bytes::Bytes;
 use millstream_media::cmaf::read;
 use millstream_media::cmaf::{ChunkHead, chunk, dump};
 
+/// Bytes held for each byte of input.
+pub const PER_BYTE: usize = 1024;
+
 /// Panics if a promise is broken.
 pub fn check(data: &[u8]) {
     let _ = dump::dump(data);

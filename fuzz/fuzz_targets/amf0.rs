@@ -1,8 +1,10 @@
-//! Fuzzes `checks::amf0`.
+//! Fuzzes `checks/rtmp.rs`; the ordinary tests replay the corpus.
 #![no_main]
 
-#[path = "rtmp_checks.rs"]
+#[path = "../checks/bounds.rs"]
+mod bounds;
 #[allow(dead_code, reason = "one of several targets")]
+#[path = "../checks/rtmp.rs"]
 mod checks;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| checks::amf0(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bounds::hold(checks::PER_BYTE, data, checks::amf0));

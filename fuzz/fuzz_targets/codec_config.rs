@@ -1,7 +1,9 @@
-//! Fuzzes `checks/codec_config.rs`; the corpus is replayed by the ordinary tests.
+//! Fuzzes `checks/codec_config.rs`; the ordinary tests replay the corpus.
 #![no_main]
 
+#[path = "../checks/bounds.rs"]
+mod bounds;
 #[path = "../checks/codec_config.rs"]
-mod codec_config;
+mod checks;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| codec_config::check(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bounds::hold(checks::PER_BYTE, data, checks::check));

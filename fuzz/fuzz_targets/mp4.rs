@@ -1,7 +1,9 @@
-//! Fuzzes `checks/mp4.rs`; the corpus is replayed by the ordinary tests.
+//! Fuzzes `checks/mp4.rs`; the ordinary tests replay the corpus.
 #![no_main]
 
+#[path = "../checks/bounds.rs"]
+mod bounds;
 #[path = "../checks/mp4.rs"]
-mod mp4;
+mod checks;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| mp4::check(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bounds::hold(checks::PER_BYTE, data, checks::check));

@@ -26,6 +26,8 @@ mod error;
 mod fetch;
 mod flight;
 mod freshness;
+#[cfg(test)]
+mod fuzz_corpus;
 mod key;
 pub mod limits;
 mod object;

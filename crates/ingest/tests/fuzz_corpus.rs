@@ -1,8 +1,12 @@
 //! The fuzz targets' corpora, replayed; and the seeds that they are made from.
 #![allow(clippy::expect_used, reason = "test harness")]
 
-#[path = "../../../fuzz/fuzz_targets/rtmp_checks.rs"]
+#[path = "../../../fuzz/checks/bounds.rs"]
+mod bounds;
+#[path = "../../../fuzz/checks/rtmp.rs"]
 mod checks;
+#[path = "../../../fuzz/checks/corpus.rs"]
+mod corpus;
 mod support;
 
 use std::path::PathBuf;
@@ -13,14 +17,7 @@ use millstream_ingest::rtmp::chunk::kind;
 use support::*;
 
 fn replay(target: &str, check: fn(&[u8])) {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
-    let mut count = 0;
-    for entry in std::fs::read_dir(&folder).expect("the corpus is in the tree") {
-        let path = entry.expect("an entry").path();
-        check(&std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())));
-        count += 1;
-    }
-    assert!(count > 0, "{} is empty", folder.display());
+    corpus::replay(target, |data| bounds::hold(checks::PER_BYTE, data, check));
 }
 
 #[test]

@@ -14,6 +14,8 @@ pub use mpd::parse;
 
 /// Most segments of one list: a viewer reads it again when it is through.
 const MAX_LISTED: usize = 64;
+/// Most segments of one run that are looked at: enough for a list and for what is not wanted before it.
+const MAX_LOOKED_AT: i64 = 4096;
 
 /// A presentation.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -114,8 +116,8 @@ impl Dash {
         let delay = if wanted.low_latency { self.target.unwrap_or(plain) } else { plain };
         media.delay = self.live.then_some(delay);
         let anchor = if self.live { self.start_ms } else { 0 };
-        let begin = if self.live { wanted.now_ms - ms(delay) } else { i64::MIN };
-        let oldest = self.depth.filter(|_| self.live).map_or(i64::MIN, |d| wanted.now_ms - ms(d));
+        let begin = if self.live { wanted.now_ms.saturating_sub(ms(delay)) } else { i64::MIN };
+        let oldest = self.depth.filter(|_| self.live).map_or(i64::MIN, |d| wanted.now_ms.saturating_sub(ms(d)));
         for (at, period) in self.periods.iter().enumerate() {
             let representations = if wanted.audio { &period.audio } else { &period.main };
             let Some(r) = representations.iter().min_by_key(|r| r.bandwidth.abs_diff(bandwidth)) else { continue };
@@ -174,9 +176,9 @@ impl Representation {
     fn by_clock(&self, duration: i64, scan: &mut Scan<'_>) {
         let before = i128::from(scan.from.max(scan.oldest).saturating_sub(scan.anchor).max(0));
         let step = i128::from(duration) * 1000;
-        let mut index = (before * i128::from(self.timescale) / step) as i64;
+        let mut index = i64::try_from(before * i128::from(self.timescale) / step).unwrap_or(i64::MAX);
         if scan.exact && self.to_ms(index.saturating_mul(duration)) < scan.from.saturating_sub(scan.anchor) {
-            index += 1;
+            index = index.saturating_add(1);
         }
         loop {
             let time = index.saturating_mul(duration);
@@ -192,7 +194,7 @@ impl Representation {
                 return;
             }
             self.push(scan, time.saturating_add(self.offset), index, start, end);
-            index += 1;
+            index = index.saturating_add(1);
         }
     }
 
@@ -212,16 +214,20 @@ impl Representation {
                 if repeat < 0 { (until.saturating_sub(time) / duration).max(0) } else { repeat.saturating_add(1) };
             // The first of the run that may be wanted, by arithmetic: a run can be very long.
             let wanted = scan.from.max(scan.oldest).saturating_sub(scan.anchor);
-            let skip = (self.ticks(wanted).saturating_sub(time) / duration - 1).clamp(0, count.saturating_sub(1));
-            for k in skip..count {
+            // (Ticks may be much shorter than the milliseconds that times are compared in.)
+            let after = if scan.exact { wanted } else { wanted.saturating_add(1) };
+            let runs = self.ticks(after).saturating_sub(time) / duration;
+            let skip = runs.saturating_sub(2).clamp(0, count.saturating_sub(1));
+            for k in skip..count.min(skip.saturating_add(MAX_LOOKED_AT)) {
                 let begin = time.saturating_add(k.saturating_mul(duration));
                 let start = scan.anchor.saturating_add(self.to_ms(begin.saturating_sub(self.offset)));
-                let end = scan.anchor.saturating_add(self.to_ms((begin + duration).saturating_sub(self.offset)));
+                let behind = begin.saturating_add(duration).saturating_sub(self.offset);
+                let end = scan.anchor.saturating_add(self.to_ms(behind));
                 let wanted = if scan.exact { start >= scan.from } else { end > scan.from };
                 if !wanted {
-                    last = Some((begin, index + k, start, end));
+                    last = Some((begin, index.saturating_add(k), start, end));
                 } else if scan.out.segments.len() < MAX_LISTED {
-                    self.push(scan, begin, index + k, start, end);
+                    self.push(scan, begin, index.saturating_add(k), start, end);
                 } else {
                     return;
                 }

@@ -235,6 +235,7 @@ pub(crate) fn date_ms(text: &str) -> Option<i64> {
     let rest = text.get(19..)?;
     let zone = rest.find(['Z', '+', '-'])?;
     if let Some(fraction) = rest.get(1..zone) {
+        fraction.bytes().all(|b| b.is_ascii_digit()).then_some(())?;
         at += (format!("0.{fraction}").parse::<f64>().ok()? * 1000.0).round() as i64;
     }
     let offset = rest.get(zone..)?;

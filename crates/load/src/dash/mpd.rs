@@ -29,12 +29,12 @@ pub fn parse(text: &str, url: &str) -> Option<Dash> {
     loop {
         match reader.read_event().ok()? {
             Event::Start(start) if open.len() < MAX_DEPTH => {
-                let scope = enter(&start, open.last(), url, &mut dash)?;
+                let scope = enter(&start, &mut open, url, &mut dash)?;
                 open.push(scope);
             }
             Event::Start(_) => return None,
             Event::Empty(start) => {
-                let scope = enter(&start, open.last(), url, &mut dash)?;
+                let scope = enter(&start, &mut open, url, &mut dash)?;
                 leave(scope, &mut open, &mut dash);
             }
             Event::End(_) => {
@@ -58,8 +58,16 @@ pub fn parse(text: &str, url: &str) -> Option<Dash> {
     finish(dash)
 }
 
-fn enter(start: &BytesStart<'_>, parent: Option<&Scope>, url: &str, dash: &mut Dash) -> Option<Scope> {
+fn enter(start: &BytesStart<'_>, open: &mut [Scope], url: &str, dash: &mut Dash) -> Option<Scope> {
     let name = start.local_name().as_ref().to_owned();
+    if name == "S"
+        && let Some(parent) = open.last_mut()
+    {
+        // Each may be one of ten thousands: it inherits nothing.
+        run(start, &mut parent.representation.timeline)?;
+        return Some(Scope { name, ..Scope::default() });
+    }
+    let parent = open.last();
     let mut scope = parent.cloned().unwrap_or_default();
     scope.name.clone_from(&name);
     scope.has_base = false;
@@ -75,13 +83,7 @@ fn enter(start: &BytesStart<'_>, parent: Option<&Scope>, url: &str, dash: &mut D
             ..Representation::default()
         };
     }
-    let mut attributes = Vec::new();
-    for attribute in start.attributes() {
-        let attribute = attribute.ok()?;
-        let value = attribute.normalized_value(XmlVersion::Implicit1_0).ok()?.into_owned();
-        let key: &str = attribute.key.as_ref();
-        attributes.push((key.to_owned(), value));
-    }
+    let attributes = attributes_of(start)?;
     let get = |key: &str| attributes.iter().find(|a| a.0 == key).map(|a| a.1.as_str());
     let number = |key: &str| get(key).and_then(|v| v.parse::<i64>().ok());
     let span = |key: &str| get(key).and_then(duration);
@@ -128,19 +130,35 @@ fn enter(start: &BytesStart<'_>, parent: Option<&Scope>, url: &str, dash: &mut D
             r.complete = get("availabilityTimeComplete").map_or(r.complete, |v| v == "true");
         }
         "SegmentTimeline" => r.timeline.clear(),
-        "S" => {
-            let follows = r.timeline.last().map_or(0, |s| s.0.saturating_add(s.1.saturating_mul(s.2.max(0) + 1)));
-            let run = (number("t").unwrap_or(follows), number("d").unwrap_or(0), number("r").unwrap_or(0));
-            r.timeline.push(run);
-        }
         _ => {}
     }
     Some(scope)
 }
 
+fn attributes_of(start: &BytesStart<'_>) -> Option<Vec<(String, String)>> {
+    let mut attributes = Vec::new();
+    for attribute in start.attributes() {
+        let attribute = attribute.ok()?;
+        let value = attribute.normalized_value(XmlVersion::Implicit1_0).ok()?.into_owned();
+        let key: &str = attribute.key.as_ref();
+        attributes.push((key.to_owned(), value));
+    }
+    Some(attributes)
+}
+
+/// A run of segments of one length.
+fn run(start: &BytesStart<'_>, timeline: &mut Vec<(i64, i64, i64)>) -> Option<()> {
+    let attributes = attributes_of(start)?;
+    let number = |key: &str| attributes.iter().find(|a| a.0 == key).and_then(|a| a.1.parse::<i64>().ok());
+    let behind = |s: &(i64, i64, i64)| s.0.saturating_add(s.1.saturating_mul(s.2.max(0).saturating_add(1)));
+    let follows = timeline.last().map_or(0, behind);
+    timeline.push((number("t").unwrap_or(follows), number("d").unwrap_or(0), number("r").unwrap_or(0)));
+    Some(())
+}
+
 fn leave(scope: Scope, open: &mut [Scope], dash: &mut Dash) {
     match scope.name.as_str() {
-        "S" | "SegmentTimeline" | "SegmentTemplate" => {
+        "SegmentTimeline" | "SegmentTemplate" => {
             if let Some(parent) = open.last_mut() {
                 parent.representation = scope.representation;
             }

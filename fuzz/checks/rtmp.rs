@@ -7,6 +7,9 @@ use millstream_ingest::rtmp::chunk::{ChunkReader, Limits, Message};
 use millstream_ingest::rtmp::{Config, Event, Output, Session, amf0};
 use millstream_media::time::MonoTime;
 
+/// Bytes held for each byte of input.
+pub const PER_BYTE: usize = 1024;
+
 /// A handshake, then `data`: no panic, and the same events for one piece as for pieces of the length in its first byte.
 pub fn session(data: &[u8]) {
     let Some((&piece, data)) = data.split_first() else { return };
