@@ -51,6 +51,8 @@ const MAX_MOOF: u64 = 1 << 20;
 const MAX_FRAGMENTS: usize = 1024;
 /// Most bytes of heads that are kept.
 const KEPT_BYTES: usize = 64 << 20;
+/// Most heads that are kept, those included that nobody waits for any more before they are made.
+const KEPT: usize = 256;
 /// A hole of this many nanoseconds or more, at a discontinuity, is left out.
 const HOLE_NANOS: i64 = 50_000_000;
 
@@ -158,6 +160,8 @@ impl Downloads {
             State::Deleting => return Err(Refused::Gone),
             State::Ended => {}
         }
+        // Before anything is kept for it: what can be asked for has no end.
+        let tracks = choose(&asset, wanted)?;
         let key = (id.clone(), wanted.clone());
         let slot = {
             let mut kept = self.lock();
@@ -166,7 +170,7 @@ impl Downloads {
             entry.1 = uses;
             Arc::clone(&entry.0)
         };
-        let made = slot.get_or_try_init(|| self.make(&asset, wanted)).await.cloned();
+        let made = slot.get_or_try_init(|| self.make(&asset, tracks)).await.cloned();
         self.trim(&key, made.is_ok());
         made
     }
@@ -180,15 +184,15 @@ impl Downloads {
         loop {
             let bytes: usize = kept.values().filter_map(|(slot, _)| slot.get()).map(|p| p.bytes()).sum();
             let oldest = kept.iter().filter(|(k, _)| *k != key).min_by_key(|(_, (_, used))| *used);
-            let Some(oldest) = oldest.map(|(k, _)| k.clone()).filter(|_| bytes > KEPT_BYTES) else { break };
+            let oldest = oldest.map(|(k, _)| k.clone()).filter(|_| bytes > KEPT_BYTES || kept.len() > KEPT);
+            let Some(oldest) = oldest else { break };
             kept.remove(&oldest);
         }
     }
 
-    async fn make(&self, asset: &Arc<Asset>, wanted: &Wanted) -> Result<Arc<Sent>, Refused> {
+    async fn make(&self, asset: &Arc<Asset>, tracks: Vec<TrackInfo>) -> Result<Arc<Sent>, Refused> {
         let id = &asset.id;
         let _permit = self.inner.makers.acquire().await.map_err(|_| Refused::Failed)?;
-        let tracks = choose(asset, wanted)?;
         // What `senc` says of each sample has no place in a file without fragments.
         if asset.line_ups.iter().flat_map(|l| &l.tracks).any(|t| t.protection.is_some()) {
             return Err(Refused::Encrypted);

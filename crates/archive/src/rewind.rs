@@ -10,6 +10,8 @@
 pub mod playlist;
 pub mod reel;
 pub mod span;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -116,6 +118,8 @@ struct Inner {
 struct Recordings {
     read: MonoTime,
     known: Vec<Chapter>,
+    /// There are none before these.
+    all: bool,
 }
 
 /// A recording, or what of it never changes.
@@ -367,9 +371,9 @@ impl Rewind {
     async fn recordings(&self, channel: &str, back_to: UtcTime) -> Result<Vec<Chapter>, Failed> {
         let now = self.inner.store.clock().mono();
         let cached = self.lock().get(channel).cloned();
-        let reaches = |known: &[Chapter]| known.first().is_some_and(|c| c.start <= back_to);
+        let reaches = |r: &Recordings| r.all || r.known.first().is_some_and(|c| c.start <= back_to);
         let known = match cached {
-            Some(recordings) if now.since(recordings.read) < FRESH && reaches(&recordings.known) => {
+            Some(recordings) if now.since(recordings.read) < FRESH && reaches(&recordings) => {
                 return Ok(recordings.known);
             }
             cached => cached.map(|r| r.known).unwrap_or_default(),
@@ -382,6 +386,7 @@ impl Rewind {
             }
         };
         let mut found: Vec<Chapter> = Vec::new();
+        let mut is_all = true;
         // Those that run here may not be listed yet.
         let running = self.inner.running.assets();
         let unlisted = running.iter().filter(|a| a.channel.as_deref() == Some(channel) && !listed.contains(&a.id));
@@ -403,6 +408,7 @@ impl Rewind {
             let is_enough = chapter.start <= back_to - LONGEST_ASSET;
             found.push(chapter);
             if is_enough {
+                is_all = false;
                 break;
             }
         }
@@ -411,7 +417,7 @@ impl Rewind {
         if all.len() >= CHANNELS && !all.contains_key(channel) {
             all.clear();
         }
-        all.insert(channel.to_owned(), Recordings { read: now, known: found.clone() });
+        all.insert(channel.to_owned(), Recordings { read: now, known: found.clone(), all: is_all });
         Ok(found)
     }
 

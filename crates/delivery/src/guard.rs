@@ -92,24 +92,32 @@ impl Guarded {
         self.trust.now().check(&viewed, cookies).map(Some)
     }
 
-    /// Lets pages of the sites that are named send cookies along (Fetch standard 3.2.5).
-    fn allow_cookies(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
-        let Some(origin) = origin else { return };
-        if self.rules.sites.iter().any(|site| site.as_bytes() == origin.as_bytes()) {
+    /// What lets pages of the sites that are named send cookies along (Fetch standard 3.2.5). That the answer depends on
+    /// `Origin` is said to all who ask, or a cache would give a page what was made for a player without one.
+    fn cross_origin(&self, origin: Option<&HeaderValue>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let named = origin.filter(|origin| self.rules.sites.iter().any(|site| site.as_bytes() == origin.as_bytes()));
+        if let Some(origin) = named {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
             headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
         }
-        if !self.rules.sites.is_empty() {
-            headers.append(header::VARY, HeaderValue::from_static("Origin"));
-        }
+        headers
     }
+}
+
+/// Adds to an answer what depends on its page.
+fn mark(mut response: Response<Body>, cross_origin: HeaderMap) -> Response<Body> {
+    let headers = response.headers_mut();
+    headers.extend(cross_origin);
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    response
 }
 
 impl Delivery for Guarded {
     fn answer(&self, request: &Request<()>, peer: Peer) -> Answer {
         let origin = request.headers().get(header::ORIGIN);
         // A licence request is a POST.
-        let mut answer = if matches!(*request.method(), Method::GET | Method::HEAD | Method::POST) {
+        let answer = if matches!(*request.method(), Method::GET | Method::HEAD | Method::POST) {
             match self.check(request, peer) {
                 Ok(None) => return self.inner.answer(request, peer),
                 Ok(Some(allowed)) => self.pass(request, peer, &allowed),
@@ -119,26 +127,14 @@ impl Delivery for Guarded {
             // A preflight carries no cookies, and nothing else is answered.
             self.inner.answer(request, peer)
         };
-        if let (Reply::Ready(response), true) = (&mut answer.reply, origin.is_some()) {
-            self.allow_cookies(origin, response.headers_mut());
-            return answer;
-        }
-        let (Reply::Later(later), Some(origin)) = (&mut answer.reply, origin) else { return answer };
         if self.rules.sites.is_empty() {
             return answer;
         }
-        let mut cors = HeaderMap::new();
-        self.allow_cookies(Some(origin), &mut cors);
-        let later = std::mem::replace(later, Box::pin(std::future::pending()));
-        Answer::later(answer.kind, async move {
-            let mut response = later.await;
-            let vary = cors.remove(header::VARY);
-            response.headers_mut().extend(cors);
-            if let Some(vary) = vary {
-                response.headers_mut().append(header::VARY, vary);
-            }
-            response
-        })
+        let cross_origin = self.cross_origin(origin);
+        match answer.reply {
+            Reply::Ready(response) => Answer::ready(answer.kind, mark(response, cross_origin)),
+            Reply::Later(later) => Answer::later(answer.kind, async move { mark(later.await, cross_origin) }),
+        }
     }
 }
 

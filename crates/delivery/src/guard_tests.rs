@@ -226,4 +226,7 @@ fn cookies_from_pages_of_named_sites() {
         assert_eq!(credentials, want, "{site}");
         assert_eq!(response.headers()["access-control-allow-origin"] == site, want.is_some());
     }
+    // What a player without a page is given lies in caches, too.
+    let response = bench.get(PATH, &[], "192.0.2.1");
+    assert!(response.headers().get_all("vary").iter().any(|value| value == "Origin"));
 }

@@ -13,6 +13,8 @@ const MAX_VALUE: usize = 128;
 
 /// The version of an init segment.
 const VERSION: [&str; 1] = ["v"];
+/// The renditions that are in a file.
+const TRACKS: [&str; 2] = ["video", "audio"];
 
 /// For how long the server may hold the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +98,7 @@ pub fn read(path: &str, query: Option<&str>, key: &mut String) -> Result<Asked, 
         _ => Hold::No,
     };
     let pass = kind == RequestKind::Other && path.starts_with("/vod/") && file.ends_with(".mp4");
+    let kept = if pass { &TRACKS } else { kept };
     let Some(query) = query else { return Ok(Asked { kind, hold, pass }) };
     if kind == RequestKind::Playlist {
         let directives = Directives::parse(Some(query)).map_err(|e| Refused::Malformed(e.text()))?;
@@ -177,6 +180,7 @@ mod tests {
             ("/live/a/720p/5.m4s?start=1&v=1&token=2", "/live/a/720p/5.m4s"),
             ("/live/a/720p/5.0.m4s?_HLS_msn=4", "/live/a/720p/5.0.m4s"),
             ("/live/a/status.json?x", "/live/a/status.json"),
+            ("/vod/a/asset.mp4?audio=en&CMCD=x&video=720p", "/vod/a/asset.mp4?video=720p&audio=en"),
         ] {
             assert_eq!(key_of(url).map(|(key, _)| key), Ok(want.to_owned()), "{url}");
         }

@@ -14,7 +14,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use millstream_delivery::answer::Reply;
-use millstream_media::time::Clock;
+use millstream_delivery::body::Body;
+use millstream_media::time::{Clock, MonoTime};
 use millstream_telemetry::RequestKind;
 use tower::ServiceExt as _;
 
@@ -75,7 +76,7 @@ async fn overdue(unread: &Unread, clock: &dyn Clock, limit: Duration) {
 }
 
 /// The answer to a request, counted.
-pub async fn answer<B>(lane: &Lane, peer: Peer, unread: &Unread, mut request: Request<B>) -> Response<AnyBody>
+pub async fn answer<B>(lane: &Lane, peer: Peer, unread: &Arc<Unread>, mut request: Request<B>) -> Response<AnyBody>
 where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<axum::BoxError>,
@@ -89,8 +90,7 @@ where
             Reply::Ready(response) => response,
             Reply::Later(response) => response.await,
         };
-        let token = unread.begin(asked);
-        (answer.kind, response.map(|body| AnyBody::Media(body, token)))
+        (answer.kind, response.map(|body| AnyBody::media(body, unread, &site.clock, asked)))
     } else {
         let kind = kind_of(request.uri().path());
         request.extensions_mut().insert(peer);
@@ -136,9 +136,23 @@ fn kind_of(path: &str) -> RequestKind {
 /// A media body, or one of the router's.
 pub enum AnyBody {
     /// Bytes of a window.
-    Media(millstream_delivery::body::Body, Token),
+    Media(Body, Token),
+    /// A file of any size, read while it is sent.
+    File(Body, Arc<Unread>, Arc<dyn Clock>),
     /// Whatever the router answered.
     Page(axum::body::Body),
+}
+
+impl AnyBody {
+    /// A media body, of which it is noted when it is not taken. A file takes as long as its reader, who must only go on
+    /// reading: of it each piece counts by itself.
+    fn media(body: Body, unread: &Arc<Unread>, clock: &Arc<dyn Clock>, asked: MonoTime) -> Self {
+        if body.is_unfinished() && body.exact_len().is_some() {
+            AnyBody::File(body, Arc::clone(unread), Arc::clone(clock))
+        } else {
+            AnyBody::Media(body, unread.begin(asked))
+        }
+    }
 }
 
 impl HttpBody for AnyBody {
@@ -151,21 +165,72 @@ impl HttpBody for AnyBody {
                 .poll_frame(cx)
                 .map_ok(|frame| frame.map_data(|bytes| token.bind(bytes)))
                 .map_err(axum::Error::new),
+            AnyBody::File(body, unread, clock) => Pin::new(body)
+                .poll_frame(cx)
+                .map_ok(|frame| frame.map_data(|bytes| unread.begin(clock.mono()).bind(bytes)))
+                .map_err(axum::Error::new),
             AnyBody::Page(body) => Pin::new(body).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            AnyBody::Media(body, _) => body.is_end_stream(),
+            AnyBody::Media(body, _) | AnyBody::File(body, ..) => body.is_end_stream(),
             AnyBody::Page(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            AnyBody::Media(body, _) => body.size_hint(),
+            AnyBody::Media(body, _) | AnyBody::File(body, ..) => body.size_hint(),
             AnyBody::Page(body) => body.size_hint(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt as _;
+    use http_body_util::BodyExt as _;
+    use millstream_media::time::UtcTime;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Hand(AtomicU64);
+
+    impl Clock for Hand {
+        fn utc(&self) -> UtcTime {
+            UtcTime::EPOCH
+        }
+        fn mono(&self) -> MonoTime {
+            MonoTime(Duration::from_secs(self.0.load(Ordering::Relaxed)))
+        }
+    }
+
+    /// A download of hours over HTTP/2 goes on while it is read, and is let go when it is not.
+    #[tokio::test]
+    async fn a_file_takes_as_long_as_its_reader() {
+        let (hand, unread, limit) = (Arc::new(Hand::default()), Arc::new(Unread::default()), Duration::from_secs(120));
+        let clock: Arc<dyn Clock> = hand.clone();
+        let pieces = futures::stream::iter(0..100).map(|_| Ok(Bytes::from_static(b"piece")));
+        let mut file = AnyBody::media(Body::sized(500, Box::pin(pieces)), &unread, &clock, clock.mono());
+        for second in (0..9000).step_by(100) {
+            hand.0.store(second, Ordering::Relaxed);
+            assert!(!unread.is_overdue_at(clock.mono(), limit), "{second}");
+            drop(file.frame().await);
+        }
+        let untaken = file.frame().await;
+        hand.0.store(9100, Ordering::Relaxed);
+        assert!(unread.is_overdue_at(clock.mono(), limit));
+        drop(untaken);
+        assert!(!unread.is_overdue_at(clock.mono(), limit));
+        // A segment is a matter of seconds, however it is read.
+        let mut whole = AnyBody::media(Body::full("segment"), &unread, &clock, clock.mono());
+        drop(whole.frame().await);
+        hand.0.store(9300, Ordering::Relaxed);
+        assert!(unread.is_overdue_at(clock.mono(), limit));
+        drop(whole);
     }
 }

@@ -155,7 +155,7 @@ async fn request(resolver: RequestResolver<h3_quinn::Connection, Bytes>, lane: A
     let stall = lane.limits.stall_timeout;
     let asked = request.map(|()| Attended::new(Upload(receive), stall));
     // Bytes that are not taken are bounded here by the stall time, and need not be counted.
-    let response = full::answer(&lane, peer, &Unread::default(), asked).await;
+    let response = full::answer(&lane, peer, &Arc::<Unread>::default(), asked).await;
     if let Err(error) = answer(send, response, head_only, stall).await {
         tracing::debug!(peer = %peer.address, error, "an HTTP/3 answer was not taken");
     }

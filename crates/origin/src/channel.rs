@@ -326,7 +326,7 @@ impl ChannelOrigin {
             return Reload::Plain;
         }
         if progress.has(msn, part) {
-            return if msn + 1 >= progress.next { Reload::Listed } else { Reload::Plain };
+            return if msn >= progress.next.saturating_sub(1) { Reload::Listed } else { Reload::Plain };
         }
         if progress.is_too_far(msn, part, part_limit(part_target)) {
             return Reload::TooFar;

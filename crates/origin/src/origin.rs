@@ -148,7 +148,8 @@ impl Origin {
             return self.past_of(route, channel, request, RequestKind::Other, Manifest::Reach, shift);
         }
         let query = request.uri().query()?;
-        let form = || if query.contains("_HLS_skip=") { Form::Delta } else { Form::Full };
+        let skip = || Directives::parse(Some(query)).is_ok_and(|directives| directives.skip);
+        let form = || if skip() { Form::Delta } else { Form::Full };
         let (kind, manifest) = match route.resource {
             Resource::Multivariant => (RequestKind::Multivariant, Manifest::Multivariant),
             Resource::Mpd => (RequestKind::Mpd, Manifest::Mpd),

@@ -185,6 +185,8 @@ async fn what_cannot_be_answered_is_refused_at_once() {
         format!("_HLS_msn={}", OPEN + 2),
         format!("_HLS_msn={}&_HLS_part=0", OPEN + 2),
         format!("_HLS_msn={}", u64::MAX),
+        format!("_HLS_msn={}&_HLS_part=0", u64::MAX),
+        format!("_HLS_msn={}&_HLS_part={}", u64::MAX, u32::MAX),
         format!("_HLS_msn={OPEN}&_HLS_part=7"),
         format!("_HLS_msn={OPEN}&_HLS_part={}", u32::MAX),
         format!("_HLS_msn={}&_HLS_part=6", OPEN + 1),

@@ -113,7 +113,7 @@ impl Progress {
     /// beyond a segment's last is the first of the next segment.
     pub fn has(&self, msn: u64, part: Option<u32>) -> bool {
         let Some(part) = part else { return msn < self.next };
-        if msn + 1 < self.next {
+        if msn < self.next.saturating_sub(1) {
             return true;
         }
         if msn < self.next {
