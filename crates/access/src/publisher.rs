@@ -153,36 +153,36 @@ pub enum Takeover {
     Newest,
 }
 
-mod iso8601 {
+pub(crate) mod iso8601 {
     //! Times in documents, as ISO 8601.
 
     use millstream_media::time::UtcTime;
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(time: &UtcTime, s: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(time: &UtcTime, s: S) -> Result<S::Ok, S::Error> {
         s.serialize_str(&time.to_iso8601())
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<UtcTime, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<UtcTime, D::Error> {
         let text = String::deserialize(d)?;
         UtcTime::from_iso8601(&text).ok_or_else(|| serde::de::Error::custom("this is no RFC 3339 time"))
     }
 }
 
-mod iso8601_option {
+pub(crate) mod iso8601_option {
     //! The same for times that may be absent.
 
     use millstream_media::time::UtcTime;
     use serde::{Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(time: &Option<UtcTime>, s: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(time: &Option<UtcTime>, s: S) -> Result<S::Ok, S::Error> {
         match time {
             Some(time) => super::iso8601::serialize(time, s),
             None => s.serialize_none(),
         }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<UtcTime>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<UtcTime>, D::Error> {
         super::iso8601::deserialize(d).map(Some)
     }
 }

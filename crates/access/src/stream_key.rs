@@ -27,13 +27,7 @@ pub struct StreamKey(String);
 impl StreamKey {
     /// `ms_` and 32 base32 characters made of `random`, which must come from a cryptographic source.
     pub fn generate(random: [u8; RANDOM_BYTES]) -> Self {
-        let mut text = String::with_capacity(PREFIX.len() + 32);
-        text.push_str(PREFIX);
-        for group in random.chunks_exact(5) {
-            let bits = group.iter().fold(0_u64, |all, b| all << 8 | u64::from(*b));
-            text.extend((0..8).rev().map(|i| char::from(BASE32[(bits >> (5 * i)) as usize & 31])));
-        }
-        StreamKey(text)
+        StreamKey(written(PREFIX, random))
     }
 
     /// Checks a key that a user chose: 8 to 128 of letters, digits, `-`, `_`, `.` and `~`, the characters that pass
@@ -61,6 +55,17 @@ impl StreamKey {
     pub fn hash(&self) -> StreamKeyHash {
         StreamKeyHash::of(&self.0)
     }
+}
+
+/// A prefix, and 160 bits as 32 base32 characters.
+pub(crate) fn written(prefix: &str, random: [u8; RANDOM_BYTES]) -> String {
+    let mut text = String::with_capacity(prefix.len() + 32);
+    text.push_str(prefix);
+    for group in random.chunks_exact(5) {
+        let bits = group.iter().fold(0_u64, |all, b| all << 8 | u64::from(*b));
+        text.extend((0..8).rev().map(|i| char::from(BASE32[(bits >> (5 * i)) as usize & 31])));
+    }
+    text
 }
 
 impl TryFrom<String> for StreamKey {
