@@ -1,17 +1,19 @@
 //! The REST API under `/api/v1`: JSON in, JSON or RFC 9457 problem details out.
 //!
-//! It answers only callers on this machine until accounts exist ([`guard`] says how that is held), except for
-//! `/api/v1/time`, which players anywhere set their clocks by.
+//! [`endpoints`] says which role each endpoint needs, and [`guard`] holds requests against it.
 
 mod assets;
 mod body;
 mod channels;
+pub mod endpoints;
 mod guard;
 mod imports;
 mod keys;
 mod openapi;
+mod operators;
 mod problem;
 mod server;
+mod session;
 mod sign;
 
 use std::collections::BTreeMap;
@@ -19,20 +21,20 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, patch, post};
 use http::{HeaderValue, StatusCode, header};
 use millstream_archive::library::Library;
 use millstream_media::time::{Clock, MonoTime};
 
-pub use guard::PeerAddr;
+pub use guard::{ClientAddr, Guard, PeerAddr};
 pub use imports::router as imports_router;
 pub use openapi::document as openapi_document;
 pub use problem::Problem;
 pub use server::time_now;
 pub use sign::Signer;
 
+use crate::operators::Operators;
 use crate::registry::Registry;
 
 /// Largest body of a request, in bytes.
@@ -43,6 +45,8 @@ pub const MAX_BODY_BYTES: usize = 64 * 1024;
 pub struct ApiState {
     /// The channels.
     pub registry: Arc<Registry>,
+    /// Who may ask for what.
+    pub operators: Arc<Operators>,
     /// Recordings, imports and clips.
     pub library: Library,
     /// For `/time` and the uptime.
@@ -57,10 +61,10 @@ pub struct ApiState {
     pub signer: Signer,
 }
 
-/// The routes under `/api/v1`. The server inserts [`PeerAddr`] as an extension of every request.
+/// The routes under `/api/v1`, behind the guard. The server inserts [`PeerAddr`] as an extension of every request.
 pub fn router(state: ApiState) -> Router {
-    let state = Arc::new(state);
-    let local = Router::new()
+    let guard = Guard { operators: Arc::clone(&state.operators), hosts: state.hosts.clone().into() };
+    let api = Router::new()
         .route("/channels", get(channels::list).post(channels::create))
         .route("/channels/{name}", get(channels::show).patch(channels::update).delete(channels::delete))
         .route("/channels/{name}/start", post(channels::start))
@@ -74,26 +78,22 @@ pub fn router(state: ApiState) -> Router {
         .route("/clips", post(assets::clip))
         .route("/storage", get(assets::storage))
         .route("/sign", post(sign::sign))
+        .route("/session", get(session::show).post(session::log_in).delete(session::log_out))
+        .route("/tokens", get(operators::list_tokens).post(operators::add_token))
+        .route("/tokens/{token}", delete(operators::revoke_token))
+        .route("/users", get(operators::list_users).post(operators::add_user))
+        .route("/users/{user}", patch(operators::change_user).delete(operators::remove_user))
         .route("/server", get(server::info))
+        .route("/time", get(server::time))
         .route("/openapi.json", get(openapi::serve))
-        .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(from_fn_with_state(state.clone(), guard::local_only));
-    let public = Router::new().route("/time", get(server::time)).method_not_allowed_fallback(method_not_allowed);
-    let api = public.merge(local).with_state(state);
-    Router::new().nest("/api/v1", api)
+        .with_state(Arc::new(state));
+    guard.before(Router::new().nest("/api/v1", api))
 }
 
 async fn not_found() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path; /api/v1/openapi.json lists what there is")
-}
-
-async fn method_not_allowed() -> Problem {
-    Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "this path does not take this method; the Allow header lists those it takes",
-    )
 }
 
 /// A JSON answer that no cache keeps.

@@ -2,6 +2,7 @@
 //!
 //! - [`channel`]: a channel's name and settings, checked.
 //! - [`documents`]: settings and continuity as small JSON documents in an object store.
+//! - [`operators`]: tokens and users, who is logged in, and who a request comes from.
 //! - [`registry`]: the channels of this node in memory; every change is published to the runtime.
 //! - [`status`]: what a channel is doing, written by the runtime, read by the API.
 //! - [`api`]: the REST API under `/api/v1`.
@@ -9,5 +10,6 @@
 pub mod api;
 pub mod channel;
 pub mod documents;
+pub mod operators;
 pub mod registry;
 pub mod status;

@@ -164,14 +164,46 @@ pub struct Usage {
     pub channels: BTreeMap<Option<String>, Share>,
 }
 
+impl Usage {
+    /// That of some channels; `None` stands for what belongs to no channel.
+    #[must_use]
+    pub fn of(mut self, channels: impl Fn(Option<&str>) -> bool) -> Self {
+        self.channels.retain(|channel, _| channels(channel.as_deref()));
+        self.total = Share::default();
+        for share in self.channels.values() {
+            self.total.bytes = self.total.bytes.saturating_add(share.bytes);
+            self.total.deleting_bytes = self.total.deleting_bytes.saturating_add(share.deleting_bytes);
+            self.total.assets += share.assets;
+            self.total.clips += share.clips;
+        }
+        self
+    }
+}
+
 impl Library {
     /// At most `limit` assets, the newest first, those after `after`.
     ///
     /// # Errors
     /// The store failed.
     pub async fn list(&self, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, LibraryError> {
+        self.list_of(|_| true, filter, after, limit).await
+    }
+
+    /// The same of some channels; `None` stands for assets of no channel.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn list_of(
+        &self,
+        channels: impl Fn(Option<&str>) -> bool,
+        filter: &Filter,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page, LibraryError> {
         let mut assets = self.summaries().await.map_err(LibraryError::Store)?;
-        assets.retain(|a| filter.takes(a) && after.is_none_or(|after| Cursor::of(a) < *after));
+        assets.retain(|a| {
+            filter.takes(a) && channels(a.channel.as_deref()) && after.is_none_or(|after| Cursor::of(a) < *after)
+        });
         assets.sort_by_cached_key(|a| std::cmp::Reverse(Cursor::of(a)));
         let has_more = assets.len() > limit;
         assets.truncate(limit);

@@ -16,13 +16,15 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use millstream_archive::AssetId;
 use millstream_archive::clip::ClipError;
-use millstream_archive::library::LibraryError;
+use millstream_archive::asset::Asset;
+use millstream_archive::library::{ClipOf, LibraryError};
 use millstream_archive::store::StoreError;
 use serde_json::Value;
 
 use super::body::JsonBody;
 use super::problem::Problem;
 use super::{ApiState, fresh_json};
+use crate::operators::Caller;
 
 pub(super) use body::{NewClipBody, TitleBody};
 pub(super) use view::{AssetDeleted, AssetList, AssetView, Storage};
@@ -43,9 +45,14 @@ pub(super) use view::{AssetDeleted, AssetList, AssetView, Storage};
         (status = 503, description = "the store does not answer", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn list(State(state): State<Arc<ApiState>>, RawQuery(text): RawQuery) -> Result<Response, Problem> {
+pub(super) async fn list(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    RawQuery(text): RawQuery,
+) -> Result<Response, Problem> {
     let query = query::parse(text.as_deref().unwrap_or_default()).map_err(bad_request)?;
-    let page = state.library.list(&query.filter, query.after.as_ref(), query.limit).await?;
+    let own = |channel: Option<&str>| caller.grant.covers(channel);
+    let page = state.library.list_of(own, &query.filter, query.after.as_ref(), query.limit).await?;
     Ok(fresh_json(StatusCode::OK, AssetList::of(&page)))
 }
 
@@ -58,8 +65,13 @@ pub(super) async fn list(State(state): State<Arc<ApiState>>, RawQuery(text): Raw
         (status = 503, description = "the store does not answer", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn show(State(state): State<Arc<ApiState>>, Named(id): Named) -> Result<Response, Problem> {
+pub(super) async fn show(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Named(id): Named,
+) -> Result<Response, Problem> {
     let shown = state.library.show(&id).await?;
+    own(&caller, &shown.asset)?;
     Ok(fresh_json(StatusCode::OK, AssetView::of(&shown.asset, &shown.clips)))
 }
 
@@ -77,10 +89,12 @@ pub(super) async fn show(State(state): State<Arc<ApiState>>, Named(id): Named) -
 )]
 pub(super) async fn update(
     State(state): State<Arc<ApiState>>,
+    caller: Caller,
     Named(id): Named,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
     let title = body::title(&body)?;
+    own_before(&state, &caller, &id).await?;
     state.library.rename(&id, &title).await?;
     let shown = state.library.show(&id).await?;
     tracing::info!(asset = %id, "asset renamed");
@@ -97,7 +111,12 @@ pub(super) async fn update(
         (status = 503, description = "the store does not answer; the same request again goes on", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn delete(State(state): State<Arc<ApiState>>, Named(id): Named) -> Result<Response, Problem> {
+pub(super) async fn delete(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    Named(id): Named,
+) -> Result<Response, Problem> {
+    own_before(&state, &caller, &id).await?;
     let deleted = state.library.delete(&id).await?;
     tracing::info!(asset = %id, clips = deleted.clips.len(), "asset deleted");
     Ok(fresh_json(StatusCode::OK, AssetDeleted::of(&deleted)))
@@ -117,8 +136,16 @@ pub(super) async fn delete(State(state): State<Arc<ApiState>>, Named(id): Named)
         (status = 503, description = "the store does not answer", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn clip(State(state): State<Arc<ApiState>>, JsonBody(body): JsonBody) -> Result<Response, Problem> {
+pub(super) async fn clip(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Problem> {
     let wanted = body::clip(&body, state.clock.utc())?;
+    match &wanted.of {
+        ClipOf::Channel(channel) => caller.owns(Some(channel))?,
+        ClipOf::Asset(id) => own_before(&state, &caller, id).await?,
+    }
     let began = state.clock.mono();
     // It is finished, or undone, also if the client goes.
     let library = state.library.clone();
@@ -141,9 +168,23 @@ pub(super) async fn clip(State(state): State<Arc<ApiState>>, JsonBody(body): Jso
         (status = 503, description = "the store does not answer", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn storage(State(state): State<Arc<ApiState>>) -> Result<Response, Problem> {
-    let usage = state.library.usage().await?;
+pub(super) async fn storage(State(state): State<Arc<ApiState>>, caller: Caller) -> Result<Response, Problem> {
+    let usage = state.library.usage().await?.of(|channel| caller.grant.covers(channel));
     Ok(fresh_json(StatusCode::OK, Storage::of(&usage, &state.library)))
+}
+
+/// An asset of another channel is not there, for a caller who is for some channels only.
+fn own(caller: &Caller, asset: &Asset) -> Result<(), Problem> {
+    let own = caller.grant.covers(asset.channel.as_deref());
+    if own { Ok(()) } else { Err(LibraryError::NotFound(asset.id.clone()).into()) }
+}
+
+/// The same before a change; who is for all channels is not held up.
+async fn own_before(state: &ApiState, caller: &Caller, id: &AssetId) -> Result<(), Problem> {
+    if caller.grant.channels.is_none() {
+        return Ok(());
+    }
+    own(caller, &state.library.show(id).await?.asset)
 }
 
 impl From<LibraryError> for Problem {

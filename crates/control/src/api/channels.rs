@@ -16,6 +16,7 @@ use super::body::{JsonBody, OptionalJsonBody};
 use super::problem::Problem;
 use super::{ApiState, fresh_json};
 use crate::channel::{ChannelConfig, ChannelName, ConfigError};
+use crate::operators::Caller;
 use crate::registry::{Channel, ChannelView, RegistryError, Streams};
 
 /// All channels.
@@ -50,10 +51,12 @@ impl ChannelWithKey {
     }
 }
 
-/// Every channel with its status and settings.
+/// Every channel of the caller's, with its status and settings.
 #[utoipa::path(get, path = "/api/v1/channels", tag = "channels", responses((status = 200, body = ChannelList)))]
-pub(super) async fn list(State(state): State<Arc<ApiState>>) -> Response {
-    let channels = state.registry.channels().iter().map(|c| c.view()).collect();
+pub(super) async fn list(State(state): State<Arc<ApiState>>, caller: Caller) -> Response {
+    let channels = state.registry.channels();
+    let own = channels.iter().filter(|c| caller.grant.covers(Some(c.config.name.as_str())));
+    let channels = own.map(|c| c.view()).collect();
     fresh_json(StatusCode::OK, ChannelList { channels })
 }
 
@@ -66,8 +69,13 @@ pub(super) async fn list(State(state): State<Arc<ApiState>>) -> Response {
         (status = 422, description = "settings that cannot be accepted", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn create(State(state): State<Arc<ApiState>>, JsonBody(body): JsonBody) -> Result<Response, Problem> {
+pub(super) async fn create(
+    State(state): State<Arc<ApiState>>,
+    caller: Caller,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Problem> {
     let config = ChannelConfig::from_json(body).map_err(RegistryError::Config)?;
+    caller.owns(Some(config.name.as_str()))?;
     let (channel, key) = state.registry.create(config).await?;
     let mut response = fresh_json(StatusCode::CREATED, ChannelWithKey::new(&channel, &key));
     if let Ok(location) = HeaderValue::try_from(format!("/api/v1/channels/{}", channel.config.name)) {

@@ -1,46 +1,239 @@
-//! Who may use the API: only callers on this machine, until there are accounts.
+//! Who may use the API. Each request is held against the table of endpoints; what is not in the table is not answered.
 //!
-//! Three rules, because a browser on this machine carries other people's pages:
-//! the peer is a loopback address and no proxy speaks for somebody else;
-//! `Host` is `localhost`, an IP address or a configured name, so that a foreign name that resolves to this machine is
-//! refused (DNS rebinding); `Origin`, if there is one, is the API's own (cross-site requests).
+//! With operators, a request presents a token or a session's cookie. Browsers send cookies by themselves, so a write with a
+//! cookie must come from a page of this server (CSRF).
+//!
+//! Without operators the API is open to this machine, under three rules, because a browser on it carries other people's
+//! pages: the peer is a loopback address and no proxy speaks for somebody else; `Host` is `localhost`, an IP address or a
+//! configured name, so that a foreign name that resolves to this machine is refused (DNS rebinding); `Origin`, if there is
+//! one, is the API's own (cross-site requests).
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::Router;
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use millstream_access::operator::{On, Role, token};
 
-use super::ApiState;
+use super::endpoints::{self, Endpoint, For, Needs};
 use super::problem::Problem;
+use super::session::secret_of;
+use crate::channel::ChannelName;
+use crate::operators::{Caller, Operators, Unknown};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The peer of a connection; the server inserts it into every request's extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddr(pub SocketAddr);
 
-/// Lets through what the three rules allow.
-pub(super) async fn local_only(State(state): State<Arc<ApiState>>, request: Request, next: Next) -> Response {
-    guarded(&state.hosts, request, next).await
+/// The client of a request behind trusted proxies, if it is not the peer; the server inserts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientAddr(pub IpAddr);
+
+/// What the guard asks.
+#[derive(Clone)]
+pub struct Guard {
+    /// The operators.
+    pub operators: Arc<Operators>,
+    /// Names besides `localhost` and IP addresses under which this machine may ask (`Host` without port).
+    pub hosts: Arc<[String]>,
 }
 
-/// The same for routes that work on something else.
-pub(super) async fn local_only_under(State(hosts): State<Arc<[String]>>, request: Request, next: Next) -> Response {
-    guarded(&hosts, request, next).await
-}
-
-async fn guarded(hosts: &[String], request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<PeerAddr>().copied();
-    let authority = request.uri().authority();
-    match check(peer, request.headers(), authority, hosts) {
-        Ok(()) => next.run(request).await,
-        Err(detail) => Problem::new(StatusCode::FORBIDDEN, detail).into_response(),
+impl Guard {
+    /// Puts all routes of a router behind it.
+    pub fn before(self, router: Router) -> Router {
+        router.layer(from_fn_with_state(self, guarded))
     }
 }
 
-fn check(
+async fn guarded(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+    let endpoint = match endpoint_of(&request) {
+        Ok(endpoint) => endpoint,
+        Err(refusal) => return *refusal,
+    };
+    let verdict = guard.check(&request, endpoint);
+    let is_logged = endpoint.is_some_and(is_logged);
+    let log = is_logged.then(|| (request.method().clone(), request.uri().path().to_owned(), client_of(&request)));
+    let (who, response) = match verdict {
+        Ok(caller) => {
+            let who = caller.clone();
+            if let Some(caller) = caller {
+                request.extensions_mut().insert(caller);
+            }
+            (who, next.run(request).await)
+        }
+        Err(Refusal { status, detail, who }) => {
+            let mut response = Problem::new(status, detail).into_response();
+            if status == StatusCode::UNAUTHORIZED {
+                let scheme = HeaderValue::from_static("Bearer realm=\"millstream\"");
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+            }
+            (who, response)
+        }
+    };
+    // Whoever is not known is not logged: there may be any number of such requests.
+    if let (Some((method, path, client)), Some(caller)) = (log, who) {
+        let (status, address) = (response.status().as_u16(), client.map(|a| a.to_string()).unwrap_or_default());
+        let (who, kind) = (caller.name, caller.kind.as_str());
+        tracing::info!(target: "millstream_audit", who, kind, address, %method, path, status, "operator's request");
+    }
+    response
+}
+
+/// Writes are logged, but for the pieces of a file that is sent: its beginning and its end are.
+fn is_logged(endpoint: &Endpoint) -> bool {
+    let reads = matches!(endpoint.method, "GET" | "HEAD" | "OPTIONS");
+    !reads && endpoint.needs != Needs::Nothing && !(endpoint.method == "PATCH" && endpoint.path.ends_with("/file"))
+}
+
+/// The row of the table; `None` for a path without a route, which is answered that it is none.
+fn endpoint_of(request: &Request) -> Result<Option<&'static Endpoint>, Box<Response>> {
+    let Some(path) = request.extensions().get::<MatchedPath>() else { return Ok(None) };
+    if let Some(endpoint) = endpoints::find(request.method(), path.as_str()) {
+        return Ok(Some(endpoint));
+    }
+    let allowed = endpoints::methods(path.as_str());
+    if allowed.is_empty() {
+        tracing::error!(path = path.as_str(), "a route has no role, so it is not answered");
+        return Err(Box::new(Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path").into_response()));
+    }
+    let detail = "this path does not take this method; the Allow header lists those it takes";
+    let mut response = Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail).into_response();
+    if let Ok(allowed) = HeaderValue::try_from(allowed) {
+        response.headers_mut().insert(header::ALLOW, allowed);
+    }
+    Err(Box::new(response))
+}
+
+/// A request that is not let through.
+struct Refusal {
+    status: StatusCode,
+    detail: String,
+    /// Who it is, if that is known.
+    who: Option<Caller>,
+}
+
+impl Refusal {
+    fn forbidden(detail: impl Into<String>) -> Self {
+        Refusal { status: StatusCode::FORBIDDEN, detail: detail.into(), who: None }
+    }
+}
+
+impl From<Unknown> for Refusal {
+    fn from(unknown: Unknown) -> Self {
+        Refusal { status: StatusCode::UNAUTHORIZED, detail: unknown.to_string(), who: None }
+    }
+}
+
+impl Guard {
+    /// Who a request comes from, if it may do what it asks. `None` for anybody.
+    fn check(&self, request: &Request, endpoint: Option<&Endpoint>) -> Result<Option<Caller>, Refusal> {
+        let needs = endpoint.map_or(Needs::Role(Role::Viewer), |endpoint| endpoint.needs);
+        if self.operators.is_open() {
+            return match (local_only(request, &self.hosts), needs) {
+                (Ok(()), _) => Ok(Some(Caller::machine())),
+                // A log-in is a write, also where there is nobody to log in.
+                (Err(_), Needs::Nothing) if is_safe(request.method()) => Ok(None),
+                (Err(detail), _) => Err(Refusal::forbidden(detail)),
+            };
+        }
+        if needs == Needs::Nothing && is_safe(request.method()) {
+            return Ok(self.caller(request).ok());
+        }
+        own_pages_only(request)?;
+        if needs == Needs::Nothing {
+            return Ok(self.caller(request).ok());
+        }
+        let caller = match self.caller(request) {
+            Ok(caller) if is_safe(request.method()) || has_token(request) || names_own_page(request) => caller,
+            Ok(caller) => {
+                let detail = "a write with a log-in comes from a page of this server; programs present a token instead";
+                return Err(Refusal { who: Some(caller), ..Refusal::forbidden(detail) });
+            }
+            Err(Unknown::Nothing)
+                if needs == Needs::ViewerOrMachine && local_only(request, &self.hosts).is_ok() =>
+            {
+                return Ok(None);
+            }
+            Err(unknown) => return Err(unknown.into()),
+        };
+        let role = if let Needs::Role(role) = needs { role } else { Role::Viewer };
+        let scope = endpoint.map_or(For::Everybody, |endpoint| endpoint.scope);
+        let on = match scope {
+            For::Everybody | For::OwnOnly | For::Filtered => On::Nothing,
+            For::Nobody => On::Server,
+            For::Channel => On::Channel(channel_of(request)),
+        };
+        match caller.grant.check(role, on) {
+            Ok(()) => Ok(Some(caller)),
+            Err(refused) => {
+                Err(Refusal { status: StatusCode::FORBIDDEN, detail: refused.to_string(), who: Some(caller) })
+            }
+        }
+    }
+
+    /// By the token in `Authorization`, else by the session's cookie.
+    fn caller(&self, request: &Request) -> Result<Caller, Unknown> {
+        if let Some(value) = request.headers().get(header::AUTHORIZATION) {
+            let token = value.to_str().ok().and_then(token::bearer).ok_or(Unknown::Token)?;
+            return self.operators.of_token(token);
+        }
+        let secret = secret_of(request.headers()).ok_or(Unknown::Nothing)?;
+        self.operators.of_session(secret)
+    }
+}
+
+/// The channel in the path. What is no channel's name is nobody's.
+fn channel_of(request: &Request) -> &str {
+    let rest = request.uri().path().strip_prefix("/api/v1/channels/").unwrap_or_default();
+    let name = rest.split('/').next().unwrap_or_default();
+    if ChannelName::new(name).is_ok() { name } else { "" }
+}
+
+/// Browsers send cookies by themselves, but never this.
+fn has_token(request: &Request) -> bool {
+    request.headers().contains_key(header::AUTHORIZATION)
+}
+
+fn client_of(request: &Request) -> Option<IpAddr> {
+    let extensions = request.extensions();
+    let client = extensions.get::<ClientAddr>().map(|client| client.0);
+    client.or_else(|| extensions.get::<PeerAddr>().map(|peer| peer.0.ip().to_canonical()))
+}
+
+const fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// Refuses the requests of other sites' pages.
+fn own_pages_only(request: &Request) -> Result<(), Refusal> {
+    let host = host_of(request.headers(), request.uri().authority());
+    let foreign = "a page of another site may not use the API; open the console of this server";
+    match request.headers().get(header::ORIGIN).map(|o| o.to_str().unwrap_or_default()) {
+        Some(origin) if !host.is_some_and(|host| same_origin(origin, &host)) => Err(Refusal::forbidden(foreign)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a browser says that a page of this server asks; [`own_pages_only`] held an `Origin` against the host already.
+fn names_own_page(request: &Request) -> bool {
+    let headers = request.headers();
+    let fetched = headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "same-origin");
+    headers.contains_key(header::ORIGIN) || fetched
+}
+
+fn local_only(request: &Request, hosts: &[String]) -> Result<(), String> {
+    let peer = request.extensions().get::<PeerAddr>().copied();
+    check_local(peer, request.headers(), request.uri().authority(), hosts)
+}
+
+fn check_local(
     peer: Option<PeerAddr>,
     headers: &HeaderMap,
     authority: Option<&Authority>,
@@ -49,16 +242,11 @@ fn check(
     let local = peer.is_some_and(|p| p.0.ip().to_canonical().is_loopback());
     let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip"].iter().any(|name| headers.contains_key(*name));
     if !local || forwarded {
-        return Err("the API answers only this machine; run the command on the server itself, or through \
-                    `ssh -L 8080:127.0.0.1:8080 SERVER`"
+        return Err("without operators the API answers only this machine; make one there with `millstream user add NAME \
+                    --role admin`, or with `millstream token create NAME --role admin`"
             .into());
     }
-    let host = match (authority, headers.get(header::HOST)) {
-        (Some(authority), _) => Some(authority.clone()),
-        (None, Some(host)) => host.to_str().ok().and_then(|h| h.parse::<Authority>().ok()),
-        (None, None) => None,
-    };
-    let Some(host) = host else {
+    let Some(host) = host_of(headers, authority) else {
         return Err("the request has no Host; ask for the API by the server's address".into());
     };
     if !host_allowed(host.host(), hosts) {
@@ -70,6 +258,14 @@ fn check(
         None => Ok(()),
         Some(origin) if same_origin(origin, &host) => Ok(()),
         Some(_) => Err("a page of another site may not use the API; open the console of this server".into()),
+    }
+}
+
+fn host_of(headers: &HeaderMap, authority: Option<&Authority>) -> Option<Authority> {
+    match (authority, headers.get(header::HOST)) {
+        (Some(authority), _) => Some(authority.clone()),
+        (None, Some(host)) => host.to_str().ok().and_then(|h| h.parse::<Authority>().ok()),
+        (None, None) => None,
     }
 }
 
@@ -91,56 +287,41 @@ fn same_origin(origin: &str, host: &Authority) -> bool {
     origin.host().eq_ignore_ascii_case(host.host()) && port(&origin) == port(host)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Who asks; the guard puts it there. A handler without a guard before it answers nobody.
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
 
-    fn verdict(peer: &str, headers: &[(&'static str, &'static str)]) -> Result<(), String> {
-        let mut map = HeaderMap::new();
-        for (name, value) in headers {
-            map.insert(*name, value.parse().unwrap());
-        }
-        check(Some(PeerAddr(peer.parse().unwrap())), &map, None, &["media.example".to_owned()])
-    }
-
-    #[test]
-    fn only_this_machine() {
-        for peer in ["127.0.0.1:5", "127.9.9.9:5", "[::1]:5", "[::ffff:127.0.0.1]:5"] {
-            assert_eq!(verdict(peer, &[("host", "localhost")]), Ok(()), "{peer}");
-        }
-        for peer in ["10.0.0.1:5", "192.168.1.2:5", "[::ffff:10.0.0.1]:5", "[fe80::1]:5", "0.0.0.0:5"] {
-            assert!(verdict(peer, &[("host", "localhost")]).unwrap_err().contains("only this machine"), "{peer}");
-        }
-        for proxy in ["forwarded", "x-forwarded-for", "x-real-ip"] {
-            assert!(verdict("127.0.0.1:5", &[("host", "localhost"), (proxy, "1.2.3.4")]).is_err(), "{proxy}");
-        }
-        assert!(check(None, &HeaderMap::new(), None, &[]).is_err(), "a peer that nobody named is not let in");
-    }
-
-    #[test]
-    fn only_known_hosts() {
-        for host in ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "[::1]:8080", "192.168.1.5", "media.example:80"] {
-            assert_eq!(verdict("127.0.0.1:5", &[("host", host)]), Ok(()), "{host}");
-        }
-        for host in ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "user@evil.example:80"] {
-            assert!(verdict("127.0.0.1:5", &[("host", host)]).unwrap_err().contains("this name"), "{host}");
-        }
-        assert!(verdict("127.0.0.1:5", &[]).unwrap_err().contains("no Host"));
-    }
-
-    #[test]
-    fn only_its_own_pages() {
-        for (origin, host) in [
-            ("http://localhost:8080", "localhost:8080"),
-            ("http://localhost", "localhost"),
-            ("http://localhost", "localhost:80"),
-            ("https://media.example", "media.example:443"),
-        ] {
-            assert_eq!(verdict("127.0.0.1:5", &[("host", host), ("origin", origin)]), Ok(()), "{origin}");
-        }
-        for origin in ["http://evil.example", "http://localhost:3000", "null", "", "file://", "http://127.0.0.1:8080"] {
-            let headers = [("host", "localhost:8080"), ("origin", origin)];
-            assert!(verdict("127.0.0.1:5", &headers).unwrap_err().contains("another site"), "{origin}");
-        }
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let caller = parts.extensions.get::<Caller>().cloned();
+        caller.ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, Unknown::Nothing.to_string()))
     }
 }
+
+impl Caller {
+    /// Whether what belongs to this channel, or to none, is the caller's to work on.
+    ///
+    /// # Errors
+    /// 403.
+    pub(super) fn owns(&self, channel: Option<&str>) -> Result<(), Problem> {
+        let on = channel.map_or(On::Server, On::Channel);
+        self.grant.check(self.grant.role, on).map_err(|refused| Problem::new(StatusCode::FORBIDDEN, refused.to_string()))
+    }
+}
+
+/// The address that log-ins are counted by.
+pub(super) struct Client(pub(super) IpAddr);
+
+impl<S: Send + Sync> FromRequestParts<S> for Client {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let client = parts.extensions.get::<ClientAddr>().map(|client| client.0);
+        let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip().to_canonical());
+        let address = client.or(peer);
+        address.map(Client).ok_or_else(|| Problem::new(StatusCode::FORBIDDEN, "nobody knows where you are"))
+    }
+}
+
+#[cfg(test)]
+#[path = "guard_tests.rs"]
+mod tests;

@@ -4,12 +4,10 @@
 //! an upload goes on after any interruption. An import is created with JSON, or as tus creates uploads (extension
 //! `creation`).
 
-use std::sync::Arc;
-
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::{Router, middleware, routing};
+use axum::{Router, routing};
 use base64::Engine as _;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -22,7 +20,7 @@ use utoipa::ToSchema;
 
 use super::body::JsonBody;
 use super::problem::Problem;
-use super::{fresh_json, guard, method_not_allowed};
+use super::{Guard, fresh_json};
 use crate::status::{iso8601, iso8601_option};
 
 const OFFSET: HeaderName = HeaderName::from_static("upload-offset");
@@ -31,16 +29,15 @@ const METADATA: HeaderName = HeaderName::from_static("upload-metadata");
 const RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
 const VERSION: HeaderValue = HeaderValue::from_static("1.0.0");
 
-/// The routes of imports under `/api/v1`. `hosts` as in [`super::ApiState`].
-pub fn router(imports: Imports, hosts: Vec<String>) -> Router {
+/// The routes of imports under `/api/v1`, behind the guard.
+pub fn router(imports: Imports, guard: Guard) -> Router {
     let file = routing::head(offset).patch(append).delete(cancel).options(protocol);
-    Router::new()
+    let routes = Router::new()
         .route("/api/v1/imports", routing::get(list).post(create).options(protocol))
         .route("/api/v1/imports/{id}", routing::get(show).delete(cancel))
         .route("/api/v1/imports/{id}/file", file)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn_with_state(Arc::<[String]>::from(hosts), guard::local_only_under))
-        .with_state(imports)
+        .with_state(imports);
+    guard.before(routes)
 }
 
 /// All imports.

@@ -4,21 +4,25 @@ use axum::response::Response;
 use http::StatusCode;
 use utoipa::OpenApi;
 
-use super::{assets, channels, fresh_json, imports, keys, server, sign};
+use super::{assets, channels, fresh_json, imports, keys, operators, server, session, sign};
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "millstream",
-        description = "Channels and recordings of a millstream server. Errors are RFC 9457 problem details. Only callers on the \
-                       server's own machine are answered, except at /api/v1/time."
+        description = "Channels and recordings of a millstream server. Errors are RFC 9457 problem details. Requests present a \
+                       token, as `Authorization: Bearer mst_…`, or the cookie of a console session; which role each needs is in \
+                       roles.md. While there are no operators, only callers on the server's own machine are answered."
     ),
-    tags((name = "channels", description = "What is broadcast"), (name = "assets", description = "What was recorded"), (name = "imports", description = "Files that become assets"), (name = "access", description = "Who may watch"), (name = "server", description = "The server itself")),
+    tags((name = "channels", description = "What is broadcast"), (name = "assets", description = "What was recorded"), (name = "imports", description = "Files that become assets"), (name = "access", description = "Who may watch"), (name = "operators", description = "Who may use this API"), (name = "server", description = "The server itself")),
     paths(
         channels::list, channels::create, channels::show, channels::update, channels::delete, channels::start,
         channels::stop, channels::rotate_key, keys::list, keys::add, keys::revoke, keys::rotate,
         assets::list, assets::show, assets::update, assets::delete, assets::clip, assets::storage,
-        imports::list, imports::create, imports::show, imports::cancel, imports::offset, imports::append, sign::sign, server::info, server::time, serve
+        imports::list, imports::create, imports::show, imports::cancel, imports::offset, imports::append, sign::sign,
+        session::show, session::log_in, session::log_out, operators::list_tokens, operators::add_token,
+        operators::revoke_token, operators::list_users, operators::add_user, operators::change_user,
+        operators::remove_user, server::info, server::time, serve
     ),
     components(schemas(channels::NewKey, keys::NewKeyBody, keys::RotateBody))
 )]
@@ -64,6 +68,6 @@ mod tests {
             let pointer = part.split('"').next().unwrap();
             assert!(value.pointer(pointer).is_some(), "{pointer}");
         }
-        assert_eq!(value["paths"].as_object().unwrap().len(), 19);
+        assert_eq!(value["paths"].as_object().unwrap().len(), 24);
     }
 }

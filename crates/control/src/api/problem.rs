@@ -26,19 +26,28 @@ pub struct Problem {
     /// The settings or fields that cannot be accepted, if it is about some.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<SettingError>,
+    /// When it may be asked again.
+    #[serde(skip)]
+    retry_after: Option<u64>,
 }
 
 impl Problem {
     /// A problem of this status.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error");
-        Problem { kind: "about:blank", title, status: status.as_u16(), detail: detail.into(), errors: Vec::new() }
+        Problem { kind: "about:blank", title, status: status.as_u16(), detail: detail.into(), errors: Vec::new(), retry_after: None }
     }
 
     /// With the fields that cannot be accepted.
     #[must_use]
     pub(super) fn with_errors(self, errors: Vec<SettingError>) -> Self {
         Problem { errors, ..self }
+    }
+
+    /// To be asked again after so many seconds.
+    #[must_use]
+    pub(super) fn retry_after(self, seconds: u64) -> Self {
+        Problem { retry_after: Some(seconds), ..self }
     }
 }
 
@@ -49,7 +58,9 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        } else if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }
         response

@@ -16,6 +16,7 @@ use millstream_archive::running::Running;
 use millstream_control::api::{ApiState, PeerAddr, Signer, router};
 use millstream_control::channel::{ChannelConfig, ChannelName};
 use millstream_control::documents::Documents;
+use millstream_control::operators::{Operators, Settings};
 use millstream_control::registry::{Refusal, Registry};
 use millstream_media::time::{Clock, MonoTime, UtcTime};
 use serde_json::{Value, json};
@@ -82,6 +83,10 @@ pub struct Api {
 
 impl Api {
     pub async fn new() -> Self {
+        Self::with(Operators::of_configuration(Settings::default(), Arc::new(Still))).await
+    }
+
+    pub async fn with(operators: Arc<Operators>) -> Self {
         let file = config(json!({"name": "file", "stream_key": "key-in-the-file"}));
         let folder = tempfile::tempdir().unwrap();
         let registry = open(&folder, vec![file]).await;
@@ -91,6 +96,7 @@ impl Api {
         let library = Library::new(store.clone(), running.clone(), Policy::default());
         let state = ApiState {
             registry: registry.clone(),
+            operators,
             library,
             clock: Arc::new(Still),
             started: MonoTime(Duration::from_secs(30)),

@@ -1,0 +1,201 @@
+//! Console sessions over HTTP: who am I, log in, log out.
+//!
+//! The secret of a session is in a cookie that scripts cannot read and that other sites' pages do not send. Whether it is
+//! for TLS only is told by the page that logs in, also behind a proxy that ends TLS.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use millstream_access::operator::Token;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::body::JsonBody;
+use super::guard::Client;
+use super::problem::Problem;
+use super::{ApiState, fresh_json};
+use crate::operators::{Caller, LogInError};
+
+/// The cookie over TLS; browsers take this prefix only with `Secure`, this path and no other domain.
+const SECURE_COOKIE: &str = "__Host-millstream";
+const PLAIN_COOKIE: &str = "millstream";
+
+/// Who asks.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct SessionView {
+    /// Whether the API needs an operator. It does not where it is open to this machine.
+    required: bool,
+    /// Who asks; none if nobody is logged in.
+    caller: Option<CallerView>,
+}
+
+/// An operator.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct CallerView {
+    /// The name of the token or the user.
+    name: String,
+    /// How it is known: `user`, `token`, `first_token`, `configuration` or `machine`.
+    #[schema(value_type = String)]
+    kind: &'static str,
+    /// `viewer`, `operator` or `admin`.
+    #[schema(value_type = String)]
+    role: &'static str,
+    /// The channels it is for, such as `news` or `acme-*`; all if there is no list.
+    channels: Option<Vec<String>>,
+}
+
+impl CallerView {
+    fn of(caller: &Caller) -> Self {
+        CallerView {
+            name: caller.name.clone(),
+            kind: caller.kind.as_str(),
+            role: caller.grant.role.as_str(),
+            channels: caller.grant.channels.as_ref().map(|channels| channels.patterns().to_vec()),
+        }
+    }
+}
+
+/// A user and a password, or a token.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LogInBody {
+    /// The user.
+    user: Option<String>,
+    /// The user's password.
+    password: Option<String>,
+    /// A token, instead of both.
+    token: Option<String>,
+}
+
+/// Who asks, and whether anybody must log in. Anybody may ask.
+#[utoipa::path(get, path = "/api/v1/session", tag = "operators", responses((status = 200, body = SessionView)))]
+pub(super) async fn show(State(state): State<Arc<ApiState>>, caller: Option<Known>) -> Response {
+    let caller = caller.map(|Known(caller)| CallerView::of(&caller));
+    fresh_json(StatusCode::OK, SessionView { required: !state.operators.is_open(), caller })
+}
+
+/// Logs in to the console, by a user's password or a token. The session is in a cookie.
+#[utoipa::path(
+    post, path = "/api/v1/session", tag = "operators", request_body = LogInBody,
+    responses(
+        (status = 200, body = SessionView, headers(("Set-Cookie" = String, description = "the session"))),
+        (status = 401, description = "not right", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "neither a user nor a token", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "too many were wrong, or come at once", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn log_in(
+    State(state): State<Arc<ApiState>>,
+    Client(address): Client,
+    headers: HeaderMap,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Problem> {
+    let unusable = || {
+        let detail = "send {\"user\": \"…\", \"password\": \"…\"} or {\"token\": \"…\"}";
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    };
+    let body: LogInBody = serde_json::from_value(body).map_err(|_| unusable())?;
+    let (secret, caller) = match body {
+        LogInBody { user: Some(user), password: Some(password), token: None } => {
+            state.operators.log_in_user(address, &user, password).await?
+        }
+        LogInBody { user: None, password: None, token: Some(token) } => {
+            state.operators.log_in_token(address, token.trim())?
+        }
+        _ => return Err(unusable()),
+    };
+    let view = SessionView { required: true, caller: Some(CallerView::of(&caller)) };
+    Ok(with_cookie(fresh_json(StatusCode::OK, view), &headers, Some(&secret)))
+}
+
+/// Logs out: the session opens nothing any more.
+#[utoipa::path(delete, path = "/api/v1/session", tag = "operators", responses((status = 204, description = "logged out")))]
+pub(super) async fn log_out(State(state): State<Arc<ApiState>>, headers: HeaderMap) -> Response {
+    if let Some(secret) = secret_of(&headers) {
+        state.operators.log_out(secret);
+    }
+    with_cookie(StatusCode::NO_CONTENT.into_response(), &headers, None)
+}
+
+/// Sets the cookie, or takes it away.
+fn with_cookie(mut response: Response, headers: &HeaderMap, secret: Option<&Token>) -> Response {
+    let origin = headers.get(header::ORIGIN).map(HeaderValue::as_bytes).unwrap_or_default();
+    let (name, secure) = if origin.starts_with(b"https:") { (SECURE_COOKIE, "; Secure") } else { (PLAIN_COOKIE, "") };
+    let (value, age) = secret.map_or(("", "; Max-Age=0"), |secret| (secret.expose(), ""));
+    let cookie = format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{age}");
+    if let Ok(mut cookie) = HeaderValue::try_from(cookie) {
+        cookie.set_sensitive(true);
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// The secret in the session's cookie: of all cookies of that name the first, the one for TLS before the other.
+pub(super) fn secret_of(headers: &HeaderMap) -> Option<&str> {
+    // HTTP/2 and HTTP/3 may send each cookie in a header of its own.
+    let lines = || headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let cookies = || lines().flat_map(|line| line.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
+    let of = |name: &str| cookies().find(|(n, value)| *n == name && !value.is_empty()).map(|(_, value)| value);
+    of(SECURE_COOKIE).or_else(|| of(PLAIN_COOKIE))
+}
+
+/// Who asks, if that is known.
+pub(super) struct Known(Caller);
+
+impl<S: Send + Sync> axum::extract::OptionalFromRequestParts<S> for Known {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut http::request::Parts, _: &S) -> Result<Option<Self>, Self::Rejection> {
+        Ok(parts.extensions.get::<Caller>().cloned().map(Known))
+    }
+}
+
+impl From<LogInError> for Problem {
+    fn from(error: LogInError) -> Self {
+        match error {
+            LogInError::Operators(error) => error.into(),
+            LogInError::Slowed(wait) => {
+                Problem::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).retry_after(wait.as_secs() + 1)
+            }
+            LogInError::Busy => Problem::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).retry_after(2),
+            LogInError::Password | LogInError::Token => Problem::new(StatusCode::UNAUTHORIZED, error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cookie_is_found_and_the_one_for_tls_goes_first() {
+        let secret = |lines: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(header::COOKIE, HeaderValue::from_static(line));
+            }
+            secret_of(&headers).map(str::to_owned)
+        };
+        assert_eq!(secret(&["a=b; millstream=x; c=d"]).as_deref(), Some("x"));
+        assert_eq!(secret(&["millstream=x", "__Host-millstream=y"]).as_deref(), Some("y"));
+        assert_eq!(secret(&["millstream="]), None);
+        assert_eq!(secret(&["xmillstream=x; millstream2=y"]), None);
+        assert_eq!(secret(&[]), None);
+    }
+
+    #[test]
+    fn cookies_are_strict_and_secure_on_tls() {
+        let cookie = |origin: &'static str, secret: Option<&Token>| {
+            let headers = HeaderMap::from_iter([(header::ORIGIN, HeaderValue::from_static(origin))]);
+            let response = with_cookie(StatusCode::OK.into_response(), &headers, secret);
+            response.headers()[header::SET_COOKIE].to_str().unwrap().to_owned()
+        };
+        let token = Token::generate([0; 20]);
+        let (value, rest) = ("mst_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "Path=/; HttpOnly; SameSite=Strict");
+        assert_eq!(cookie("http://a", Some(&token)), format!("millstream={value}; {rest}"));
+        assert_eq!(cookie("https://a", Some(&token)), format!("__Host-millstream={value}; {rest}; Secure"));
+        assert_eq!(cookie("https://a", None), format!("__Host-millstream=; {rest}; Secure; Max-Age=0"));
+    }
+}
