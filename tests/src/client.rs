@@ -26,12 +26,21 @@ pub fn get_json(url: &str) -> Option<Value> {
 
 /// A request with a JSON body. Gives the status and the answer.
 pub fn send_json(method: &str, url: &str, body: Option<&Value>) -> (u16, Value) {
+    send_as(None, method, url, body)
+}
+
+/// The same by an operator with a token.
+pub fn send_as(token: Option<&str>, method: &str, url: &str, body: Option<&Value>) -> (u16, Value) {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .timeout_global(Some(Duration::from_secs(20)))
         .build()
         .new_agent();
     let request = ureq::http::Request::builder().method(method).uri(url).header("content-type", "application/json");
+    let request = match token {
+        Some(token) => request.header("authorization", format!("Bearer {token}")),
+        None => request,
+    };
     let text = body.map(Value::to_string).unwrap_or_default();
     let mut response = agent.run(request.body(text).unwrap()).unwrap();
     let answer = response.body_mut().read_to_string().unwrap_or_default();

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -217,13 +218,26 @@ impl Server {
 
     /// Runs the command line program against this server; gives its standard output.
     pub fn command(&self, arguments: &[&str]) -> Result<String, String> {
-        let out = Command::new(binary("millstream"))
+        self.command_as(None, arguments, "")
+    }
+
+    /// The same by an operator with a token, with something on standard input.
+    pub fn command_as(&self, token: Option<&str>, arguments: &[&str], input: &str) -> Result<String, String> {
+        let mut child = Command::new(binary("millstream"))
             .args(arguments)
             .current_dir(self.folder.path())
             .env("MILLSTREAM_SERVER_HTTP", &self.http)
             .env("MILLSTREAM_SERVER_DATA_DIR", self.folder.path().join("data"))
-            .output()
+            .env_remove("MILLSTREAM_TOKEN")
+            .envs(token.map(|token| ("MILLSTREAM_TOKEN", token)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
             .unwrap();
+        // A program that reads nothing may have closed it.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let out = child.wait_with_output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         if out.status.success() { Ok(text(&out.stdout)) } else { Err(text(&out.stderr)) }
     }

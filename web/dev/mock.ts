@@ -141,6 +141,10 @@ class Mock {
 
   private async api(req: IncomingMessage, res: ServerResponse, path: string): Promise<void> {
     const { channels, archive } = this;
+    if (path === "/session") {
+      const caller = { name: "this machine", kind: "machine", role: "admin", channels: null };
+      return json(res, 200, { required: false, caller, openid: null });
+    }
     if (path === "/storage")
       return json(res, 200, { bytes: 306e6, deleting_bytes: 0, keep_seconds: 604_800, keep_bytes: 50e9 });
     if (path === "/imports") return json(res, 200, { imports: [] });

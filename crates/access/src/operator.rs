@@ -1,11 +1,13 @@
 //! Operators: who may see and change what through the API and the console.
 //!
 //! - [`accounts`]: the tokens and users there are, and the rules by which they change.
+//! - [`openid`]: log-in by an OpenID Connect issuer, what of it needs no network.
 //! - [`password`]: passwords, kept as argon2id hashes.
 //! - [`session`]: who is logged in to the console, and for how long.
 //! - [`token`]: random tokens, kept as SHA-256 hashes.
 
 pub mod accounts;
+pub mod openid;
 pub mod password;
 pub mod session;
 pub mod token;

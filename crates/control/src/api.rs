@@ -35,6 +35,7 @@ pub use server::time_now;
 pub use sign::Signer;
 
 use crate::operators::Operators;
+use crate::operators::openid::OpenId;
 use crate::registry::Registry;
 
 /// Largest body of a request, in bytes.
@@ -47,6 +48,8 @@ pub struct ApiState {
     pub registry: Arc<Registry>,
     /// Who may ask for what.
     pub operators: Arc<Operators>,
+    /// Who logs people in besides this server.
+    pub openid: Option<Arc<OpenId>>,
     /// Recordings, imports and clips.
     pub library: Library,
     /// For `/time` and the uptime.
@@ -79,6 +82,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/storage", get(assets::storage))
         .route("/sign", post(sign::sign))
         .route("/session", get(session::show).post(session::log_in).delete(session::log_out))
+        .route("/session/openid", get(session::openid))
+        .route("/session/openid/callback", get(session::openid_callback))
         .route("/tokens", get(operators::list_tokens).post(operators::add_token))
         .route("/tokens/{token}", delete(operators::revoke_token))
         .route("/users", get(operators::list_users).post(operators::add_user))

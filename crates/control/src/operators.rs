@@ -2,10 +2,12 @@
 //!
 //! - [`file`]: `operators.json`, readable by its owner only.
 //! - [`log_in`]: passwords and tokens that become console sessions.
+//! - [`openid`]: log-in by an OpenID Connect issuer.
 
 mod error;
 mod file;
 mod log_in;
+pub mod openid;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -70,6 +72,8 @@ pub enum CallerKind {
     Token,
     /// A user, logged in to the console.
     User,
+    /// Somebody whom an OpenID Connect issuer knows, logged in to the console.
+    OpenId,
 }
 
 impl CallerKind {
@@ -81,6 +85,7 @@ impl CallerKind {
             CallerKind::Configured => "configuration",
             CallerKind::Token => "token",
             CallerKind::User => "user",
+            CallerKind::OpenId => "openid",
         }
     }
 }
@@ -118,6 +123,8 @@ enum Who {
     User(OperatorName),
     /// By whichever token has this hash.
     Token(TokenHash),
+    /// By an issuer that said so when they logged in.
+    OpenId(String, Grant),
 }
 
 struct State {
@@ -215,6 +222,7 @@ impl Operators {
         let who = state.sessions.use_at(&hash, self.clock.mono()).cloned().ok_or(Unknown::Session)?;
         match who {
             Who::Token(token) => self.of_hash(&mut state, &token).map_err(|_| Unknown::Session),
+            Who::OpenId(name, grant) => Ok(Caller { name, kind: CallerKind::OpenId, grant }),
             Who::User(name) => {
                 let user = state.accounts.user(&name).ok_or(Unknown::Session)?;
                 Ok(Caller { name: name.to_string(), kind: CallerKind::User, grant: user.grant.clone() })
@@ -224,11 +232,8 @@ impl Operators {
 
     fn of_hash(&self, state: &mut State, hash: &TokenHash) -> Result<Caller, Unknown> {
         let is = |kept: &Option<TokenHash>| kept.is_some_and(|kept| kept.matches(hash));
-        let configured = |role| Caller {
-            name: format!("{role}_token"),
-            kind: CallerKind::Configured,
-            grant: Grant::all(role),
-        };
+        let configured =
+            |role| Caller { name: format!("{role}_token"), kind: CallerKind::Configured, grant: Grant::all(role) };
         if is(&self.settings.admin_token) {
             return Ok(configured(Role::Admin));
         }

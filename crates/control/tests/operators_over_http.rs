@@ -188,7 +188,12 @@ async fn an_operator_of_some_channels_has_no_others() {
         ("PATCH", "/api/v1/channels/sport", Some(json!({"title": "taken"})), 403),
         ("POST", "/api/v1/channels", Some(json!({"name": "other"})), 403),
         ("POST", "/api/v1/channels", Some(json!({"name": "acme-1"})), 201),
-        ("POST", "/api/v1/clips", Some(json!({"channel": "sport", "start": "2024-07-20T13:00:00Z", "end": "2024-07-20T13:01:00Z"})), 403),
+        (
+            "POST",
+            "/api/v1/clips",
+            Some(json!({"channel": "sport", "start": "2024-07-20T13:00:00Z", "end": "2024-07-20T13:01:00Z"})),
+            403,
+        ),
         ("POST", "/api/v1/sign", Some(json!({})), 403),
         ("GET", "/api/v1/server", None, 200),
         ("GET", "/api/v1/storage", None, 200),
@@ -220,7 +225,10 @@ async fn tokens_end_and_are_taken_back_at_once() {
     let listed = bench.ask("GET", "/api/v1/tokens", Some(&root), None).await;
     assert!(!listed.text.contains("mst_"), "a token is shown again: {}", listed.text);
     let listed = listed.json();
-    assert_eq!((&listed["tokens"][1]["expired"], &listed["tokens"][1]["last_used"]), (&json!(true), &json!("2024-07-20T13:41:56.600Z")));
+    assert_eq!(
+        (&listed["tokens"][1]["expired"], &listed["tokens"][1]["last_used"]),
+        (&json!(true), &json!("2024-07-20T13:41:56.600Z"))
+    );
     for (body, want) in [
         (json!({"name": "brief", "role": "viewer"}), 409),
         (json!({"name": "x", "role": "root"}), 422),
@@ -307,7 +315,15 @@ async fn a_user_logs_in_works_and_logs_out() {
     assert_eq!(bench.page("GET", "/api/v1/channels", &anna, Some("https://evil.example"), None).await.status, 403);
     assert_eq!(bench.page("POST", "/api/v1/channels", &anna, OWN, body()).await.status, 201);
     // Log-in CSRF: nobody is logged in by another site's page.
-    let foreign = bench.page("POST", "/api/v1/session", "", Some("https://evil.example"), Some(json!({"user": "vera", "password": password}))).await;
+    let foreign = bench
+        .page(
+            "POST",
+            "/api/v1/session",
+            "",
+            Some("https://evil.example"),
+            Some(json!({"user": "vera", "password": password})),
+        )
+        .await;
     assert_eq!(foreign.status, 403);
 
     // Another role counts at once; another password ends the sessions.

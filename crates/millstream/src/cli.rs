@@ -8,6 +8,8 @@
 //! - [`key`]: `millstream key`.
 //! - [`sign`]: `millstream sign`.
 //! - [`table`]: columns for people.
+//! - [`token`]: `millstream token …` over HTTP.
+//! - [`user`]: `millstream user …` over HTTP.
 
 pub mod asset;
 pub mod channel;
@@ -17,6 +19,8 @@ pub mod key;
 pub mod load;
 pub mod sign;
 pub mod table;
+pub mod token;
+pub mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,6 +34,8 @@ pub use check::{CheckArgs, run_check};
 pub use key::{KeyArgs, run_key};
 pub use load::{LoadArgs, run_load};
 pub use sign::{SignArgs, run_sign};
+pub use token::{TokenArgs, run_token};
+pub use user::{UserArgs, run_user};
 
 use crate::config::Flags;
 
@@ -58,6 +64,10 @@ pub enum Command {
     Channel(ChannelArgs),
     /// List, show, clip, rename and delete what a running server recorded
     Asset(AssetArgs),
+    /// Make, list and revoke tokens for the API
+    Token(TokenArgs),
+    /// Add, list, change and remove users, who log in to the console
+    User(UserArgs),
     /// Read a presentation as a player does and list what breaks the standards
     Check(CheckArgs),
     /// Sign URLs and cookies for viewers, in CloudFront's format

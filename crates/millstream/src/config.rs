@@ -2,10 +2,12 @@
 //!
 //! - [`settings`]: every setting with its default; their doc comments are the reference page.
 //! - [`layers`]: the four layers laid over each other, a pure function.
+//! - [`operators`]: who may use the API and the console.
 //! - [`protection`]: who may ask an origin, and where viewers may be.
 //! - [`reference`]: `docs/reference/config.md`, made from the settings.
 
 pub mod layers;
+pub mod operators;
 pub mod protection;
 pub mod reference;
 pub mod settings;
@@ -72,6 +74,14 @@ fn environment() -> BTreeMap<String, String> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(name, _)| name.starts_with(layers::ENV_PREFIX))
         .collect()
+}
+
+/// The variable with the token that the command line presents.
+pub const TOKEN_VARIABLE: &str = "MILLSTREAM_TOKEN";
+
+/// The token in the environment, if there is one.
+pub fn token_variable() -> Option<String> {
+    environment().remove(TOKEN_VARIABLE).filter(|token| !token.is_empty())
 }
 
 /// The environment's variables that object stores are reached by: credentials, regions, roles.

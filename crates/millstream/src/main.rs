@@ -33,6 +33,8 @@ fn run(cli: Cli) -> Result<()> {
         Command::Demo(arguments) => run_demo(&arguments),
         Command::Channel(arguments) => cli::run_channel(&arguments),
         Command::Asset(arguments) => cli::run_asset(&arguments),
+        Command::Token(arguments) => cli::run_token(&arguments),
+        Command::User(arguments) => cli::run_user(&arguments),
         Command::Sign(arguments) => cli::run_sign(&arguments),
         Command::Key(arguments) => cli::run_key(&arguments),
         Command::Check(_) | Command::Load(_) => Ok(()),

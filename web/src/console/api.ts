@@ -2,6 +2,7 @@
 
 import { type Asset, parseAsset, parseAssets, parseStorage, type Storage } from "./assets";
 import { type Channel, parseChannel, parseChannels, parseServer, type ServerInfo } from "./model";
+import { parseSession, type Session } from "./session";
 
 /** A setting that the server did not accept, and why. */
 export interface SettingError {
@@ -30,6 +31,9 @@ export function refusal(status: number, body: unknown): ApiError {
   const detail = [f.detail, f.title].find((v): v is string => typeof v === "string" && v !== "");
   return new ApiError(detail ?? `The server answered ${status}.`, status, settings);
 }
+
+/** Sent to the window when a request is refused because nobody is logged in any more. */
+export const SIGNED_OUT = "millstream:signed-out";
 
 const TIMEOUT_MS = 10_000;
 /** A clip that is cut at frames is answered when it plays: within a minute. */
@@ -62,6 +66,7 @@ export async function call(
   } catch {
     throw new ApiError("The server does not answer. Is it running?", 0);
   }
+  if (response.status === 401 && path !== "/session") dispatchEvent(new Event(SIGNED_OUT));
   if (!response.ok) throw refusal(response.status, answer);
   return answer;
 }
@@ -104,6 +109,12 @@ function asset(value: unknown): Asset {
 const path = (name: string) => `/channels/${encodeURIComponent(name)}`;
 
 export const api = {
+  session: async (): Promise<Session> => parseSession(await call("GET", "/session")),
+  logIn: async (credentials: object): Promise<Session> =>
+    parseSession(await call("POST", "/session", credentials)),
+  logOut: async (): Promise<void> => {
+    await call("DELETE", "/session");
+  },
   channels: async (): Promise<Channel[]> => parseChannels(await call("GET", "/channels")),
   server: async (): Promise<ServerInfo> => parseServer(await call("GET", "/server")),
   create: async (settings: object): Promise<{ channel: Channel; key: string | null }> => {

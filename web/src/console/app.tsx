@@ -6,12 +6,14 @@ import { api } from "./api";
 import { ChannelForm } from "./channel-form";
 import { ChannelPage } from "./channel-page";
 import { Chip } from "./chip";
+import { Mark } from "./mark";
 import type { Channel, ServerInfo } from "./model";
 import { RecordingPage } from "./recording-page";
 import { RecordingsPage } from "./recordings-page";
 import { change, creation, draftOf, emptyDraft } from "./settings";
 import { usePolling } from "./use-polling";
 import { go, hashOf, type Route, useRoute } from "./use-route";
+import { Who } from "./who";
 import { listLine } from "./words";
 
 const WIDE = "(min-width: 900px)";
@@ -122,17 +124,7 @@ function Header({ server, route }: { server: ServerInfo | null; route: Route }) 
   return (
     <header class="top-bar">
       <a class="mark" href="#/">
-        <svg viewBox="0 0 32 32" width="26" height="26" aria-hidden="true">
-          <rect width="32" height="32" rx="8" />
-          <path
-            class="sign"
-            d="M12.5 7.6v8.800a.8.8 0 0 0 1.200.7l7.400-4.400a.8.8 0 0 0 0-1.400l-7.400-4.400a.8.8 0 0 0-1.200.7Z"
-          />
-          <path
-            class="water"
-            d="M5 22c2.400-2 4.600-2 7 0s4.600 2 7 0 4.600-2 7 0M8 26.500c2-1.600 3.700-1.600 5.600 0s3.700 1.600 5.600 0 3.600-1.600 5.300-.3"
-          />
-        </svg>
+        <Mark />
         Millstream
       </a>
       <nav class="areas" aria-label="Areas">
@@ -149,6 +141,7 @@ function Header({ server, route }: { server: ServerInfo | null; route: Route }) 
           {server.uptimeSeconds === null ? "" : `, up ${duration(server.uptimeSeconds)}`}
         </p>
       )}
+      <Who />
     </header>
   );
 }
@@ -159,7 +152,7 @@ function Sidebar(props: { channels: Channel[]; open: string | null }) {
     <nav class="sidebar" aria-label="Channels">
       <div class="sidebar-head">
         <h2>Channels</h2>
-        <a class="button small" href={hashOf({ page: "new" })}>
+        <a class="button small" href={hashOf({ page: "new" })} data-needs="operator">
           New channel
         </a>
       </div>
@@ -195,7 +188,7 @@ function NoChannels() {
         A channel takes what your encoder sends and gives viewers a page to watch it on. Create one, then
         point OBS at it.
       </p>
-      <a class="button primary" href={hashOf({ page: "new" })}>
+      <a class="button primary" href={hashOf({ page: "new" })} data-needs="operator">
         Create a channel
       </a>
     </div>

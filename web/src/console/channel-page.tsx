@@ -10,6 +10,7 @@ import { KeysPanel } from "./keys-panel";
 import { type Channel, rtmpServer, type ServerInfo } from "./model";
 import { Preview } from "./preview";
 import { go } from "./use-route";
+import { useMay } from "./who";
 import { codecName, inputFigures, picture, stateSentence } from "./words";
 
 interface Props {
@@ -25,6 +26,7 @@ export function ChannelPage(props: Props) {
   const { channel, refresh } = props;
   const [asking, setAsking] = useState<"delete" | "key" | "stop" | null>(null);
   const [error, setError] = useState<string | null>(null);
+  const mayOperate = useMay("operator");
   const onAir = ["live", "input_loss", "draining"].includes(channel.state);
   const act = async (what: () => Promise<unknown>) => {
     setError(null);
@@ -54,21 +56,37 @@ export function ChannelPage(props: Props) {
             <button
               type="button"
               class="button"
+              data-needs="operator"
               onClick={() => (onAir ? setAsking("stop") : void act(() => api.stop(channel.name)))}
             >
               Stop
             </button>
           ) : (
-            <button type="button" class="button primary" onClick={() => act(() => api.start(channel.name))}>
+            <button
+              type="button"
+              class="button primary"
+              data-needs="operator"
+              onClick={() => act(() => api.start(channel.name))}
+            >
               Start
             </button>
           )}
           {channel.fixed ? null : (
             <>
-              <button type="button" class="button" onClick={() => go({ page: "edit", name: channel.name })}>
+              <button
+                type="button"
+                class="button"
+                data-needs="operator"
+                onClick={() => go({ page: "edit", name: channel.name })}
+              >
                 Settings
               </button>
-              <button type="button" class="button danger-text" onClick={() => setAsking("delete")}>
+              <button
+                type="button"
+                class="button danger-text"
+                data-needs="operator"
+                onClick={() => setAsking("delete")}
+              >
                 Delete
               </button>
             </>
@@ -106,7 +124,7 @@ export function ChannelPage(props: Props) {
         </div>
         <div class="stack">
           <Publish {...props} ask={() => setAsking("key")} />
-          <KeysPanel channel={channel.name} />
+          {mayOperate ? <KeysPanel channel={channel.name} /> : null}
           <Share name={channel.name} />
         </div>
       </div>
@@ -171,7 +189,7 @@ function Publish(props: Props & { ask: () => void }) {
   const { channel, server, newKey } = props;
   const address = server === null ? null : rtmpServer(server, location.hostname);
   return (
-    <section class="panel second" aria-labelledby="publish-title">
+    <section class="panel second" data-needs="operator" aria-labelledby="publish-title">
       <h2 id="publish-title">Send to this channel</h2>
       <p class="muted">
         In OBS: Settings, Stream, Service “Custom”. Then enter these two and press Start Streaming.
@@ -199,7 +217,7 @@ function Publish(props: Props & { ask: () => void }) {
           ) : (
             <>
               <p class="hint">Shown only once, when it is made: the server keeps its hash.</p>
-              <button type="button" class="button small" onClick={props.ask}>
+              <button type="button" class="button small" data-needs="operator" onClick={props.ask}>
                 Make a new key
               </button>
             </>

@@ -3,8 +3,8 @@
 import "../style/base.css";
 import "./console.css";
 import { render } from "preact";
-import { App } from "./app";
+import { Gate } from "./gate";
 
 const root = document.getElementById("console");
 if (root === null) throw new Error("no #console in this page");
-render(<App />, root);
+render(<Gate />, root);

@@ -172,7 +172,7 @@ function ClipEditor({ asset, player, length }: { asset: Asset; player: Player; l
   };
 
   return (
-    <form class="panel clip" onSubmit={submit}>
+    <form class="panel clip" data-needs="operator" onSubmit={submit}>
       <h2>Cut a clip</h2>
       <div class="clip-strip" ref={strip}>
         {Array.from({ length: TILES }, (_, i) => (

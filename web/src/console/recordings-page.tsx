@@ -8,6 +8,7 @@ import { Confirm } from "./confirm";
 import { ImportsPanel } from "./imports-panel";
 import { Poster } from "./poster";
 import { hashOf } from "./use-route";
+import { useMay } from "./who";
 
 const EVERY_MS = 5000;
 
@@ -20,6 +21,7 @@ function when(ms: number | null): string {
 }
 
 export function RecordingsPage() {
+  const mayImport = useMay("operator", true);
   const [assets, setAssets] = useState<Asset[] | null>(null);
   const [next, setNext] = useState<string | null>(null);
   const [pages, setPages] = useState(1);
@@ -66,7 +68,7 @@ export function RecordingsPage() {
           The recordings cannot be listed now: {error}
         </p>
       )}
-      <ImportsPanel onMade={() => void refresh()} />
+      {mayImport ? <ImportsPanel onMade={() => void refresh()} /> : null}
       {assets === null && error === null ? <p class="loading">Loading…</p> : null}
       {assets !== null && shown.length === 0 ? (
         <div class="empty-state">
@@ -113,7 +115,11 @@ export function RecordingsPage() {
                   </a>
                 )}
                 {a.watch === null ? null : (
-                  <a class="button small" href={hashOf({ page: "recording", id: a.id })}>
+                  <a
+                    class="button small"
+                    data-needs="operator"
+                    href={hashOf({ page: "recording", id: a.id })}
+                  >
                     Clip
                   </a>
                 )}
@@ -122,7 +128,12 @@ export function RecordingsPage() {
                     Download
                   </a>
                 )}
-                <button type="button" class="button small danger-text" onClick={() => setGoing(a)}>
+                <button
+                  type="button"
+                  class="button small danger-text"
+                  data-needs="operator"
+                  onClick={() => setGoing(a)}
+                >
                   Delete
                 </button>
               </div>

@@ -51,13 +51,7 @@ const VIEWER: Needs = Needs::Role(Role::Viewer);
 const OPERATOR: Needs = Needs::Role(Role::Operator);
 const ADMIN: Needs = Needs::Role(Role::Admin);
 
-const fn row(
-    method: &'static str,
-    path: &'static str,
-    needs: Needs,
-    scope: For,
-    what: &'static str,
-) -> Endpoint {
+const fn row(method: &'static str, path: &'static str, needs: Needs, scope: For, what: &'static str) -> Endpoint {
     Endpoint { method, path, needs, scope, what }
 }
 
@@ -70,6 +64,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row("GET", "/api/v1/session", OPEN, For::Everybody, "who am I"),
     row("POST", "/api/v1/session", OPEN, For::Everybody, "log in to the console"),
     row("DELETE", "/api/v1/session", OPEN, For::Everybody, "log out"),
+    row("GET", "/api/v1/session/openid", OPEN, For::Everybody, "log in by an OpenID Connect issuer"),
+    row("GET", "/api/v1/session/openid/callback", OPEN, For::Everybody, "where the issuer sends the browser back to"),
     row("GET", "/api/v1/openapi.json", VIEWER, For::Everybody, "description of the API"),
     row("GET", "/api/v1/server", VIEWER, For::Everybody, "version, addresses, uptime"),
     row("GET", "/api/v1/channels", VIEWER, For::Filtered, "list channels"),

@@ -81,7 +81,7 @@ async fn guarded(State(guard): State<Guard>, mut request: Request, next: Next) -
     if let (Some((method, path, client)), Some(caller)) = (log, who) {
         let (status, address) = (response.status().as_u16(), client.map(|a| a.to_string()).unwrap_or_default());
         let (who, kind) = (caller.name, caller.kind.as_str());
-        tracing::info!(target: "millstream_audit", who, kind, address, %method, path, status, "operator's request");
+        tracing::info!(who, kind, address, %method, path, status, "operator's request");
     }
     response
 }
@@ -156,9 +156,7 @@ impl Guard {
                 let detail = "a write with a log-in comes from a page of this server; programs present a token instead";
                 return Err(Refusal { who: Some(caller), ..Refusal::forbidden(detail) });
             }
-            Err(Unknown::Nothing)
-                if needs == Needs::ViewerOrMachine && local_only(request, &self.hosts).is_ok() =>
-            {
+            Err(Unknown::Nothing) if needs == Needs::ViewerOrMachine && local_only(request, &self.hosts).is_ok() => {
                 return Ok(None);
             }
             Err(unknown) => return Err(unknown.into()),
@@ -242,9 +240,11 @@ fn check_local(
     let local = peer.is_some_and(|p| p.0.ip().to_canonical().is_loopback());
     let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip"].iter().any(|name| headers.contains_key(*name));
     if !local || forwarded {
-        return Err("without operators the API answers only this machine; make one there with `millstream user add NAME \
+        return Err(
+            "without operators the API answers only this machine; make one there with `millstream user add NAME \
                     --role admin`, or with `millstream token create NAME --role admin`"
-            .into());
+                .into(),
+        );
     }
     let Some(host) = host_of(headers, authority) else {
         return Err("the request has no Host; ask for the API by the server's address".into());
@@ -304,7 +304,9 @@ impl Caller {
     /// 403.
     pub(super) fn owns(&self, channel: Option<&str>) -> Result<(), Problem> {
         let on = channel.map_or(On::Server, On::Channel);
-        self.grant.check(self.grant.role, on).map_err(|refused| Problem::new(StatusCode::FORBIDDEN, refused.to_string()))
+        self.grant
+            .check(self.grant.role, on)
+            .map_err(|refused| Problem::new(StatusCode::FORBIDDEN, refused.to_string()))
     }
 }
 

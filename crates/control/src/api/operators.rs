@@ -216,10 +216,7 @@ pub(super) async fn add_token(
         (status = 409, description = "the last admin", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn revoke_token(
-    State(state): State<Arc<ApiState>>,
-    Named(name): Named,
-) -> Result<Response, Problem> {
+pub(super) async fn revoke_token(State(state): State<Arc<ApiState>>, Named(name): Named) -> Result<Response, Problem> {
     state.operators.revoke_token(&name).await?;
     tracing::info!(token = %name, "token revoked");
     Ok(StatusCode::NO_CONTENT.into_response())

@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use millstream_access::operator::Token;
+use millstream_access::operator::openid::Attempt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -16,11 +17,16 @@ use super::body::JsonBody;
 use super::guard::Client;
 use super::problem::Problem;
 use super::{ApiState, fresh_json};
+use crate::operators::openid::OpenIdError;
 use crate::operators::{Caller, LogInError};
 
 /// The cookie over TLS; browsers take this prefix only with `Secure`, this path and no other domain.
 const SECURE_COOKIE: &str = "__Host-millstream";
 const PLAIN_COOKIE: &str = "millstream";
+/// The secrets of a log-in that an issuer is asked about.
+const ATTEMPT_COOKIE: &str = "millstream-openid";
+/// How long it may take there.
+const ATTEMPT_SECONDS: u32 = 600;
 
 /// Who asks.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -29,6 +35,9 @@ pub(super) struct SessionView {
     required: bool,
     /// Who asks; none if nobody is logged in.
     caller: Option<CallerView>,
+    /// Where a log-in by an OpenID Connect issuer begins, if there is one.
+    #[schema(value_type = Option<String>)]
+    openid: Option<&'static str>,
 }
 
 /// An operator.
@@ -73,7 +82,7 @@ pub(super) struct LogInBody {
 #[utoipa::path(get, path = "/api/v1/session", tag = "operators", responses((status = 200, body = SessionView)))]
 pub(super) async fn show(State(state): State<Arc<ApiState>>, caller: Option<Known>) -> Response {
     let caller = caller.map(|Known(caller)| CallerView::of(&caller));
-    fresh_json(StatusCode::OK, SessionView { required: !state.operators.is_open(), caller })
+    fresh_json(StatusCode::OK, SessionView { required: !state.operators.is_open(), caller, openid: begins(&state) })
 }
 
 /// Logs in to the console, by a user's password or a token. The session is in a cookie.
@@ -106,8 +115,8 @@ pub(super) async fn log_in(
         }
         _ => return Err(unusable()),
     };
-    let view = SessionView { required: true, caller: Some(CallerView::of(&caller)) };
-    Ok(with_cookie(fresh_json(StatusCode::OK, view), &headers, Some(&secret)))
+    let view = SessionView { required: true, caller: Some(CallerView::of(&caller)), openid: begins(&state) };
+    Ok(with_cookie(fresh_json(StatusCode::OK, view), is_secure(&headers), Some(&secret)))
 }
 
 /// Logs out: the session opens nothing any more.
@@ -116,29 +125,139 @@ pub(super) async fn log_out(State(state): State<Arc<ApiState>>, headers: HeaderM
     if let Some(secret) = secret_of(&headers) {
         state.operators.log_out(secret);
     }
-    with_cookie(StatusCode::NO_CONTENT.into_response(), &headers, None)
+    with_cookie(StatusCode::NO_CONTENT.into_response(), is_secure(&headers), None)
+}
+
+fn begins(state: &ApiState) -> Option<&'static str> {
+    state.openid.as_ref().map(|_| "/api/v1/session/openid")
+}
+
+/// Begins a log-in by an OpenID Connect issuer: the browser is sent there.
+#[utoipa::path(
+    get, path = "/api/v1/session/openid", tag = "operators",
+    responses(
+        (status = 303, description = "to the issuer", headers(("Location" = String))),
+        (status = 404, description = "there is no issuer", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn openid(State(state): State<Arc<ApiState>>) -> Result<Response, Problem> {
+    let issuer = state.openid.as_ref().ok_or_else(no_issuer)?;
+    match issuer.begin().await {
+        Ok((attempt, url)) => {
+            let secrets = format!("{}.{}.{}", attempt.state, attempt.nonce, attempt.verifier);
+            Ok(attempt_cookie(see_other(&url), issuer.is_secure(), &secrets, ATTEMPT_SECONDS))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "no log-in by OpenID Connect");
+            Ok(see_other("/#log-in=failed"))
+        }
+    }
+}
+
+/// Where the issuer sends the browser back to. It goes on to the console.
+#[utoipa::path(
+    get, path = "/api/v1/session/openid/callback", tag = "operators",
+    params(("code" = Option<String>, Query), ("state" = Option<String>, Query)),
+    responses(
+        (status = 303, description = "to the console", headers(("Location" = String), ("Set-Cookie" = String))),
+        (status = 404, description = "there is no issuer", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn openid_callback(
+    State(state): State<Arc<ApiState>>,
+    Client(address): Client,
+    Query(query): Query<CallbackQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let issuer = state.openid.as_ref().ok_or_else(no_issuer)?;
+    let secure = issuer.is_secure();
+    let over = |to: &str| attempt_cookie(see_other(to), secure, "", 0);
+    // The answer must belong to the browser that asked.
+    let attempt = attempt_of(&headers).filter(|attempt| query.state.as_deref() == Some(attempt.state.as_str()));
+    let (Some(attempt), Some(code)) = (attempt, query.code) else {
+        tracing::warn!(%address, refused = query.error.is_some(), "a log-in by OpenID Connect came to nothing");
+        return Ok(over("/#log-in=ended"));
+    };
+    match issuer.end(attempt, code).await {
+        Ok((name, grant)) => {
+            let secret = state.operators.log_in_openid(address, name, grant)?;
+            Ok(with_cookie(over("/"), secure, Some(&secret)))
+        }
+        Err(error) => {
+            tracing::warn!(%error, %address, "log-in by OpenID Connect refused");
+            let denied = matches!(error, OpenIdError::NoRole { .. });
+            Ok(over(if denied { "/#log-in=no-role" } else { "/#log-in=failed" }))
+        }
+    }
+}
+
+/// What the issuer answers.
+#[derive(Deserialize)]
+pub(super) struct CallbackQuery {
+    code: Option<String>,
+    state: Option<String>,
+    error: Option<String>,
+}
+
+fn no_issuer() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "there is no OpenID Connect issuer; set operators.openid_issuer")
+}
+
+fn see_other(to: &str) -> Response {
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(to) = HeaderValue::try_from(to) {
+        response.headers_mut().insert(header::LOCATION, to);
+    }
+    response
+}
+
+/// Sets the cookie of a log-in under way. The issuer's page sends the browser back, so it cannot be strict.
+fn attempt_cookie(mut response: Response, secure: bool, secrets: &str, seconds: u32) -> Response {
+    let secure = if secure { "; Secure" } else { "" };
+    let cookie = format!(
+        "{ATTEMPT_COOKIE}={secrets}; Path=/api/v1/session/openid; HttpOnly; SameSite=Lax{secure}; Max-Age={seconds}"
+    );
+    if let Ok(mut cookie) = HeaderValue::try_from(cookie) {
+        cookie.set_sensitive(true);
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+fn attempt_of(headers: &HeaderMap) -> Option<Attempt> {
+    let mut parts = cookie_of(headers, ATTEMPT_COOKIE)?.splitn(3, '.').map(str::to_owned);
+    Some(Attempt { state: parts.next()?, nonce: parts.next()?, verifier: parts.next()? })
+}
+
+/// Whether the page that asks came by HTTPS.
+fn is_secure(headers: &HeaderMap) -> bool {
+    headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https:"))
 }
 
 /// Sets the cookie, or takes it away.
-fn with_cookie(mut response: Response, headers: &HeaderMap, secret: Option<&Token>) -> Response {
-    let origin = headers.get(header::ORIGIN).map(HeaderValue::as_bytes).unwrap_or_default();
-    let (name, secure) = if origin.starts_with(b"https:") { (SECURE_COOKIE, "; Secure") } else { (PLAIN_COOKIE, "") };
+fn with_cookie(mut response: Response, secure: bool, secret: Option<&Token>) -> Response {
+    let (name, secure) = if secure { (SECURE_COOKIE, "; Secure") } else { (PLAIN_COOKIE, "") };
     let (value, age) = secret.map_or(("", "; Max-Age=0"), |secret| (secret.expose(), ""));
     let cookie = format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{age}");
     if let Ok(mut cookie) = HeaderValue::try_from(cookie) {
         cookie.set_sensitive(true);
-        response.headers_mut().insert(header::SET_COOKIE, cookie);
+        response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     response
 }
 
 /// The secret in the session's cookie: of all cookies of that name the first, the one for TLS before the other.
 pub(super) fn secret_of(headers: &HeaderMap) -> Option<&str> {
+    cookie_of(headers, SECURE_COOKIE).or_else(|| cookie_of(headers, PLAIN_COOKIE))
+}
+
+fn cookie_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     // HTTP/2 and HTTP/3 may send each cookie in a header of its own.
-    let lines = || headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let cookies = || lines().flat_map(|line| line.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
-    let of = |name: &str| cookies().find(|(n, value)| *n == name && !value.is_empty()).map(|(_, value)| value);
-    of(SECURE_COOKIE).or_else(|| of(PLAIN_COOKIE))
+    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let mut cookies = lines.flat_map(|line| line.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
+    let (_, value) = cookies.find(|(n, value)| *n == name && !value.is_empty())?;
+    Some(value)
 }
 
 /// Who asks, if that is known.
@@ -189,7 +308,7 @@ mod tests {
     fn cookies_are_strict_and_secure_on_tls() {
         let cookie = |origin: &'static str, secret: Option<&Token>| {
             let headers = HeaderMap::from_iter([(header::ORIGIN, HeaderValue::from_static(origin))]);
-            let response = with_cookie(StatusCode::OK.into_response(), &headers, secret);
+            let response = with_cookie(StatusCode::OK.into_response(), is_secure(&headers), secret);
             response.headers()[header::SET_COOKIE].to_str().unwrap().to_owned()
         };
         let token = Token::generate([0; 20]);

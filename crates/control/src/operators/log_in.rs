@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 
 use millstream_access::StreamKeyHash;
-use millstream_access::operator::{OperatorName, PasswordHash, Token, TokenHash};
+use millstream_access::operator::{Grant, OperatorName, PasswordHash, Token, TokenHash};
 
 use super::error::{LogInError, OperatorsError};
 use super::{Caller, CallerKind, Operators, Who, random_token};
@@ -75,6 +75,17 @@ impl Operators {
         self.lock().sessions.open_at(secret.hash(), Who::Token(hash), self.clock.mono());
         tracing::info!(token = caller.name, %address, "logged in by a token");
         Ok((secret, caller))
+    }
+
+    /// Logs somebody in to the console whom an issuer knows.
+    ///
+    /// # Errors
+    /// [`OperatorsError`].
+    pub fn log_in_openid(&self, address: IpAddr, name: String, grant: Grant) -> Result<Token, OperatorsError> {
+        let secret = random_token()?;
+        tracing::info!(user = name, role = %grant.role, %address, "logged in by OpenID Connect");
+        self.lock().sessions.open_at(secret.hash(), Who::OpenId(name, grant), self.clock.mono());
+        Ok(secret)
     }
 
     /// Ends a session.

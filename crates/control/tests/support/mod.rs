@@ -16,6 +16,7 @@ use millstream_archive::running::Running;
 use millstream_control::api::{ApiState, PeerAddr, Signer, router};
 use millstream_control::channel::{ChannelConfig, ChannelName};
 use millstream_control::documents::Documents;
+use millstream_control::operators::openid::OpenId;
 use millstream_control::operators::{Operators, Settings};
 use millstream_control::registry::{Refusal, Registry};
 use millstream_media::time::{Clock, MonoTime, UtcTime};
@@ -87,6 +88,10 @@ impl Api {
     }
 
     pub async fn with(operators: Arc<Operators>) -> Self {
+        Self::with_issuer(operators, None).await
+    }
+
+    pub async fn with_issuer(operators: Arc<Operators>, openid: Option<Arc<OpenId>>) -> Self {
         let file = config(json!({"name": "file", "stream_key": "key-in-the-file"}));
         let folder = tempfile::tempdir().unwrap();
         let registry = open(&folder, vec![file]).await;
@@ -97,6 +102,7 @@ impl Api {
         let state = ApiState {
             registry: registry.clone(),
             operators,
+            openid,
             library,
             clock: Arc::new(Still),
             started: MonoTime(Duration::from_secs(30)),

@@ -10,8 +10,9 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
 use self::key::KeyAction;
-use super::client::Client;
+use super::client::{Client, read_token};
 use super::table::{columns, fields, print, text_of, unless_cut};
+use crate::config;
 
 /// `millstream channel`.
 #[derive(Debug, Args)]
@@ -42,6 +43,10 @@ pub struct Target {
     /// The server's data folder
     #[arg(long, value_name = "FOLDER", global = true)]
     pub data_dir: Option<PathBuf>,
+    /// File with the token to present, readable by its owner only; else MILLSTREAM_TOKEN, else the file token in the data
+    /// folder
+    #[arg(long, value_name = "FILE", global = true, env = "MILLSTREAM_TOKEN_FILE", hide_env_values = true)]
+    pub token_file: Option<PathBuf>,
     /// Print the server's JSON
     #[arg(long, global = true)]
     pub json: bool,
@@ -53,7 +58,15 @@ impl Target {
     /// # Errors
     /// If it is named by something that is no server, or the configuration cannot be read.
     pub fn client(&self) -> Result<Client> {
-        Client::find(self.server.as_deref(), self.config.as_deref(), self.data_dir.as_deref())
+        let client = Client::find(self.server.as_deref(), self.config.as_deref(), self.data_dir.as_deref())?;
+        // An empty variable is one that is not set.
+        match self.token_file.as_deref().filter(|file| !file.as_os_str().is_empty()) {
+            Some(file) => Ok(client.with_token(Some(read_token(file)?))),
+            None => Ok(match config::token_variable() {
+                Some(token) => client.with_token(Some(token)),
+                None => client,
+            }),
+        }
     }
 }
 

@@ -1,10 +1,13 @@
 //! The client of the API: how it finds the server, and how its errors read.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use rustls::crypto::aws_lc_rs;
 use serde_json::Value;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::config::{self, Flags};
 
@@ -21,23 +24,49 @@ const MEDIA_TIMEOUT: Duration = Duration::from_secs(600);
 pub struct Client {
     agent: ureq::Agent,
     base: String,
+    token: Option<String>,
 }
 
 impl Client {
     /// A client of the server at `base`, such as `http://127.0.0.1:8080`.
     pub fn new(base: &str) -> Result<Self> {
         let base = base.trim_end_matches('/');
-        if !base.starts_with("http://") || base.len() <= "http://".len() {
-            bail!("{base} is no server (--server, MILLSTREAM_URL); write http://IP:PORT, such as {DEFAULT_SERVER}");
+        let authority = base.strip_prefix("http://").or_else(|| base.strip_prefix("https://"));
+        if authority.is_none_or(str::is_empty) {
+            bail!(
+                "{base} is no server (--server, MILLSTREAM_URL); write http://IP:PORT or https://HOST, such as \
+                 {DEFAULT_SERVER}"
+            );
         }
+        let roots = if base.starts_with("https://") { rustls_native_certs::load_native_certs().certs } else { vec![] };
+        let roots: Vec<_> = roots.iter().map(|root| Certificate::from_der(root).to_owned()).collect();
+        let tls = TlsConfig::builder()
+            .unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider()))
+            .root_certs(RootCerts::new_with_certs(&roots))
+            .build();
         // Statuses are read here, and a proxy for the outside world has no part in talking to this machine.
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .proxy(None)
             .max_redirects(0)
             .timeout_global(Some(TIMEOUT))
+            .tls_config(tls)
             .build();
-        Ok(Client { agent: config.into(), base: base.to_owned() })
+        Ok(Client { agent: config.into(), base: base.to_owned(), token: None })
+    }
+
+    /// Presents this token, or none.
+    #[must_use]
+    pub fn with_token(self, token: Option<String>) -> Self {
+        Client { token, ..self }
+    }
+
+    fn request(&self, method: &str, uri: &str) -> ureq::http::request::Builder {
+        let request = ureq::http::Request::builder().method(method).uri(uri);
+        match &self.token {
+            Some(token) => request.header("authorization", format!("Bearer {token}")),
+            None => request,
+        }
     }
 
     /// The server named by `--server` or `MILLSTREAM_URL`, or the one whose `listening.json` lies in the data folder, or the default.
@@ -48,8 +77,14 @@ impl Client {
         }
         let flags = Flags { data_dir: data_dir.map(Path::to_owned), ..Flags::default() };
         let loaded = config::load(config, &flags)?;
-        let listening = std::fs::read_to_string(loaded.config.server.data_dir.join("listening.json")).ok();
-        Self::new(&listening.and_then(|text| base_of(&text)).unwrap_or_else(|| DEFAULT_SERVER.to_owned()))
+        let folder = &loaded.config.server.data_dir;
+        let listening = std::fs::read_to_string(folder.join("listening.json")).ok();
+        let client =
+            Self::new(&listening.and_then(|text| base_of(&text)).unwrap_or_else(|| DEFAULT_SERVER.to_owned()))?;
+        // The folder's token is for the folder's server, and is sent to no other.
+        let file = folder.join(TOKEN_FILE);
+        let token = if file.exists() { Some(read_token(&file)?) } else { None };
+        Ok(client.with_token(token))
     }
 
     /// Where the server is.
@@ -75,7 +110,7 @@ impl Client {
 
     fn call_within(&self, limit: Duration, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         let uri = format!("{}/api/v1{path}", self.base);
-        let request = ureq::http::Request::builder().method(method).uri(&uri);
+        let request = self.request(method, &uri);
         let answer = match body {
             Some(body) => {
                 let request = request.header("content-type", "application/json").body(body.to_string());
@@ -132,7 +167,7 @@ impl Client {
     /// As [`Client::call`].
     pub fn append(&self, path: &str, offset: u64, piece: &[u8]) -> Result<u64> {
         let uri = format!("{}/api/v1{path}", self.base);
-        let request = ureq::http::Request::builder().method("PATCH").uri(&uri);
+        let request = self.request("PATCH", &uri);
         let request = request
             .header("content-type", "application/offset+octet-stream")
             .header("upload-offset", offset.to_string())
@@ -173,6 +208,33 @@ impl Client {
     }
 }
 
+/// The file in the data folder whose token the command line presents to the server of that folder.
+const TOKEN_FILE: &str = "token";
+/// Longest file that is read as a token, in bytes.
+const MAX_TOKEN_FILE: u64 = 4096;
+
+/// The token in a file that its owner alone may read.
+///
+/// # Errors
+/// It cannot be read, others may read it, or it holds no token.
+pub fn read_token(file: &Path) -> Result<String> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let shown = file.display();
+    let metadata = std::fs::metadata(file).with_context(|| format!("the token file {shown} cannot be read"))?;
+    if metadata.permissions().mode() & 0o077 != 0 {
+        bail!("others may read the token file {shown}; run chmod 600 on it");
+    }
+    if metadata.len() > MAX_TOKEN_FILE {
+        bail!("{shown} is too long for a token file");
+    }
+    let text = std::fs::read_to_string(file).with_context(|| format!("the token file {shown} cannot be read"))?;
+    let token = text.trim();
+    if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
+        bail!("{shown} holds no token; write one with `millstream token create NAME --role ROLE --out {shown}`");
+    }
+    Ok(token.to_owned())
+}
+
 /// The URL in `listening.json`: `{"http": "127.0.0.1:8080", …}`. An address for all interfaces is asked on loopback.
 fn base_of(listening: &str) -> Option<String> {
     let listening: Value = serde_json::from_str(listening).ok()?;
@@ -208,6 +270,23 @@ mod tests {
         assert_eq!(named.base(), "http://127.0.0.1:5");
         let empty = Client::find(Some(""), None, Some(folder.path())).unwrap();
         assert_eq!(empty.base(), "http://127.0.0.1:4");
+    }
+
+    #[test]
+    fn the_folders_token_is_for_its_own_server_and_its_owners_eyes() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        std::fs::write(&file, "mst_abc\n").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let error = Client::find(None, None, Some(folder.path())).err().unwrap().to_string();
+        assert!(error.contains("chmod 600") && !error.contains("mst_abc"), "{error}");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(Client::find(None, None, Some(folder.path())).unwrap().token.as_deref(), Some("mst_abc"));
+        let other = Client::find(Some("http://127.0.0.1:5"), None, Some(folder.path())).unwrap();
+        assert_eq!(other.token, None);
+        std::fs::write(&file, " \n").unwrap();
+        assert!(read_token(&file).unwrap_err().to_string().contains("holds no token"));
     }
 
     #[test]

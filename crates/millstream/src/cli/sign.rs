@@ -95,7 +95,7 @@ fn terms(arguments: &SignArgs, now: u64) -> Result<Terms> {
 }
 
 /// Seconds of the epoch, from a text such as `1900000000` or `10m`.
-fn time(text: &str, now: u64) -> Result<u64> {
+pub(super) fn time(text: &str, now: u64) -> Result<u64> {
     let unit = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)].into_iter();
     let mut relative = unit.filter_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)));
     let (digits, factor) = relative.next().map_or((text, None), |(digits, seconds)| (digits, Some(seconds)));

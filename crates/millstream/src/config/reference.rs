@@ -9,12 +9,25 @@ use serde_json::Value;
 use utoipa::PartialSchema;
 
 use super::layers::variable_name;
+use super::operators::Operators;
 use super::protection::{Origin, Viewers};
 use super::settings::{Access, Archive, Config, Edge, Encode, Import, Ingest, Limits, Log, Server};
 
 /// The sections, in the order of the page.
-pub const SECTIONS: [&str; 11] =
-    ["server", "ingest", "encode", "archive", "import", "log", "limits", "edge", "access", "origin", "viewers"];
+pub const SECTIONS: [&str; 12] = [
+    "server",
+    "ingest",
+    "encode",
+    "archive",
+    "import",
+    "log",
+    "limits",
+    "edge",
+    "access",
+    "operators",
+    "origin",
+    "viewers",
+];
 
 struct Section {
     name: &'static str,
@@ -35,6 +48,7 @@ static DOCUMENTED: LazyLock<Vec<Section>> = LazyLock::new(|| {
         Limits::schema(),
         Edge::schema(),
         Access::schema(),
+        Operators::schema(),
         Origin::schema(),
         Viewers::schema(),
     ];

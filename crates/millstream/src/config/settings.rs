@@ -9,6 +9,7 @@ use millstream_control::channel::{ChannelConfig, Seconds};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
+use super::operators::Operators;
 use super::protection::{Origin, Viewers};
 
 /// Everything that can be configured.
@@ -33,6 +34,8 @@ pub struct Config {
     pub edge: Edge,
     /// `[access]`
     pub access: Access,
+    /// `[operators]`
+    pub operators: Operators,
     /// `[origin]`
     pub origin: Origin,
     /// `[viewers]`
@@ -474,6 +477,7 @@ impl Config {
         if self.access.paths.iter().any(|path| !path.starts_with("/live/") && !path.starts_with("/vod/")) {
             errors.push(("access", "paths", "must begin with /live/ or /vod/, such as /live/news/".to_owned()));
         }
+        self.operators.check(&mut errors);
         self.origin.check(self.server.https != Address::OFF, &mut errors);
         self.viewers.check(&mut errors);
         super::protection::check_edge(&self.edge, &mut errors);

@@ -9,14 +9,14 @@ use anyhow::Result;
 use axum::Json;
 use axum::Router;
 use axum::routing::get;
-use millstream_control::api;
+use millstream_control::api::{self, Guard};
 use millstream_edge::Edge;
 use millstream_http::front;
 use millstream_media::time::Clock;
 use millstream_telemetry::Metrics;
 use tokio::sync::watch;
 
-use super::{LISTENING_FILE, access, announce, descriptors, fence, folder, operations, wait_for_signal};
+use super::{LISTENING_FILE, access, announce, descriptors, fence, folder, operations, operators, wait_for_signal};
 use crate::clock::SystemClock;
 use crate::config::Config;
 
@@ -40,8 +40,10 @@ pub async fn serve(config: Config) -> Result<()> {
     let router = Router::new()
         .route("/api/v1/edge", get(move || async move { Json(status.origins()) }))
         .route("/api/v1/time", get(move || async move { api::time_now(time.as_ref()) }))
-        .merge(operations::router(metrics.clone(), None, clock.as_ref(), stopping))
-        .fallback(operations::nothing_here);
+        .merge(operations::router(metrics.clone(), None, clock.as_ref(), stopping));
+    let operators = operators::of_edge(&config, &listening, &clock);
+    let guard = Guard { operators, hosts: config.server.hosts.clone().into() };
+    let router = guard.before(router).fallback(operations::nothing_here);
     let media: Arc<dyn millstream_delivery::answer::Delivery> = Arc::<Edge>::clone(&edge);
     let media = access::guard(&config, &clock, fence::behind_proxies(&config, media)?)?;
     let media = fence::fence(&config, fence::screen(&config, media)?)?;

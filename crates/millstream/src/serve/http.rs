@@ -11,7 +11,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderValue};
-use millstream_control::api::PeerAddr;
+use millstream_control::api::{ClientAddr, PeerAddr};
 use millstream_delivery::viewer::{Proxies, Viewer};
 use millstream_edge::Moment;
 use millstream_edge::limits::Limits as AddressLimits;
@@ -122,7 +122,7 @@ fn follow(certificate: Arc<Certificate>) -> Result<()> {
     Ok(())
 }
 
-/// The routes with the connection's address where the API looks for it, with what browsers are to be told, and with the
+/// The routes with the connection's and the client's address where the API looks for them, with what browsers are to be told, and with the
 /// rate at which one client may ask.
 ///
 /// # Errors
@@ -131,8 +131,11 @@ pub fn routes(router: axum::Router, config: &Config, clock: &Arc<dyn Clock>) -> 
     let hsts_seconds = config.server.hsts_seconds;
     let rates = Arc::new(AddressLimits::new(config.limits.page_requests_per_second_per_address, 0));
     let (proxies, clock) = (Arc::new(fence::proxies(config)?), Arc::clone(clock));
-    let router = router.layer(middleware::from_fn(move |request: Request, next: Next| {
+    let router = router.layer(middleware::from_fn(move |mut request: Request, next: Next| {
         let address = client(&request, &proxies);
+        if let Some(address) = address {
+            request.extensions_mut().insert(ClientAddr(address.to_canonical()));
+        }
         let now = Moment(i64::try_from(clock.mono().0.as_millis()).unwrap_or(i64::MAX));
         let allowed = address.is_none_or(|address| rates.request_at(address, now));
         async move { if allowed { next.run(request).await } else { too_many() } }

@@ -9,7 +9,9 @@
 //! - [`folder`]: the data folder, held by one server at a time.
 //! - [`http`]: the HTTP front's doors and TLS.
 //! - [`imports`]: files that become assets.
+//! - [`openid`]: log-in by an OpenID Connect issuer.
 //! - [`operations`]: `/healthz`, `/readyz`, `/metrics`.
+//! - [`operators`]: who may use the API.
 //! - [`protection`]: content keys for players.
 //! - [`watched`]: files whose changes count.
 
@@ -22,7 +24,9 @@ mod fence;
 mod folder;
 mod http;
 mod imports;
+mod openid;
 mod operations;
+mod operators;
 mod protection;
 mod watched;
 
@@ -36,7 +40,7 @@ use anyhow::{Context as _, Result, bail};
 use millstream_access::StreamKey;
 use millstream_archive::library::Library;
 use millstream_archive::statistics::Exported;
-use millstream_control::api::{self, ApiState, Signer};
+use millstream_control::api::{self, ApiState, Guard, Signer};
 use millstream_control::documents::Documents;
 use millstream_control::registry::Registry;
 use millstream_http::front;
@@ -139,8 +143,12 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
     let policy = archive::policy(&config);
     let library = Library::new(archive.store().clone(), archive.running().clone(), policy);
     let library = library.with_recoder(imports::recoder(worker.clone()));
+    let (operators, first_token) = operators::open(&config, &listening, &clock)?;
+    let guard = Guard { operators: Arc::clone(&operators), hosts: config.server.hosts.clone().into() };
     let state = ApiState {
         registry,
+        operators,
+        openid: openid::open(&config, &clock)?,
         library,
         clock: Arc::clone(&clock),
         started: clock.mono(),
@@ -150,11 +158,9 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
     };
     let exported = Exported::new(&metrics, Arc::clone(archive.store().statistics()), archive.running().clone());
     let imports = imports::open(&config, &archive, worker)?;
-    let router = api::imports_router(imports.clone(), config.server.hosts.clone());
-    let router = router
-        .merge(api::router(state))
-        .merge(assets::router(fence::rules(&config)?))
-        .merge(operations::router(metrics.clone(), Some(exported), clock.as_ref(), stopping.clone()));
+    let operations = operations::router(metrics.clone(), Some(exported), clock.as_ref(), stopping.clone());
+    let router = api::imports_router(imports.clone(), guard.clone()).merge(guard.before(operations));
+    let router = router.merge(api::router(state)).merge(assets::router(fence::rules(&config)?));
     let router = http::routes(router.fallback(operations::nothing_here), &config, &clock)?;
     let media = protection::KeyServer::new(archive::media(&origin, &archive), shelf);
     let media = access::guard(&config, &clock, fence::behind_proxies(&config, Arc::new(media))?)?;
@@ -176,6 +182,9 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
     });
     let web = tokio::spawn(front::run(doors, site, limits, metrics.server(), http_stopping));
     announce(&config.server.data_dir, &listening)?;
+    if let Some(token) = &first_token {
+        operators::print_first(token, &listening);
+    }
     let source = demo_key.map(|key| {
         let rtmp = listening.get("rtmp").cloned().unwrap_or_default();
         let http = listening.get("http").cloned().unwrap_or_default();

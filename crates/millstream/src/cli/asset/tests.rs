@@ -10,7 +10,7 @@ use millstream_archive::library::Library;
 use millstream_archive::{Store, documents};
 use millstream_control::api::{ApiState, PeerAddr, Signer, router};
 use millstream_control::documents::Documents;
-use millstream_control::operators::{Operators, Settings};
+use millstream_control::operators::{Operators, Settings as OperatorSettings};
 use millstream_control::registry::Registry;
 use millstream_media::time::{Clock, MonoTime};
 
@@ -44,10 +44,11 @@ impl Server {
         let documents = Documents::local(folder.path()).unwrap();
         let registry = runtime.block_on(Registry::open(documents, Vec::new(), Arc::new(Still))).unwrap();
         let store = Store::open("memory://", &Default::default(), Arc::new(Still)).unwrap();
-        let operators = Operators::of_configuration(Settings::default(), Arc::new(Still));
+        let operators = Operators::of_configuration(OperatorSettings::default(), Arc::new(Still));
         let state = ApiState {
             registry,
             operators,
+            openid: None,
             library: Library::new(store.clone(), Default::default(), Default::default()),
             clock: Arc::new(Still),
             started: MonoTime(Duration::ZERO),

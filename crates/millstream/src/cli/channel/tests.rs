@@ -8,7 +8,7 @@ use clap::Parser as _;
 use millstream_archive::library::Library;
 use millstream_control::api::{ApiState, PeerAddr, Signer, router};
 use millstream_control::documents::Documents;
-use millstream_control::operators::{Operators, Settings};
+use millstream_control::operators::{Operators, Settings as OperatorSettings};
 use millstream_control::registry::Registry;
 use millstream_media::time::{Clock, MonoTime, UtcTime};
 use serde_json::json;
@@ -43,10 +43,11 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let url = format!("file://{}", folder.path().display());
         let store = millstream_archive::Store::open(&url, &Default::default(), Arc::new(Still)).unwrap();
-        let operators = Operators::of_configuration(Settings::default(), Arc::new(Still));
+        let operators = Operators::of_configuration(OperatorSettings::default(), Arc::new(Still));
         let state = ApiState {
             registry,
             operators,
+            openid: None,
             library: Library::new(store, Default::default(), Default::default()),
             clock: Arc::new(Still),
             started: MonoTime(Duration::ZERO),
