@@ -147,7 +147,7 @@ impl Bench {
         let answer = self.get(&format!("/api/v1/session/openid/callback?code={code}&state={state}"), cookie).await;
         assert_eq!(answer.status, 303, "{}", answer.text);
         let mut set = answer.headers.get_all("set-cookie").iter().map(|c| c.to_str().unwrap().to_owned());
-        let session = set.filter(|cookie| cookie.starts_with("__Host-millstream=mst_")).next_back();
+        let session = set.rfind(|cookie| cookie.starts_with("__Host-millstream=mst_"));
         (answer.headers["location"].to_str().unwrap().to_owned(), session)
     }
 }
