@@ -238,7 +238,14 @@ impl Layers {
 }
 
 /// Settings whose values are never shown.
-const SECRETS: [(&str, &str); 3] = [("ingest", "authorize_secret"), ("origin", "secrets"), ("edge", "origin_secret")];
+const SECRETS: [(&str, &str); 6] = [
+    ("ingest", "authorize_secret"),
+    ("origin", "secrets"),
+    ("edge", "origin_secret"),
+    ("operators", "admin_token"),
+    ("operators", "viewer_token"),
+    ("operators", "openid_secret"),
+];
 const NOT_A_SECRET: &str = "is of another type; write a text in quotes, or a list of texts where there may be several";
 
 /// The settings of a file that are secrets and are set.
