@@ -256,7 +256,8 @@ mod tests {
         assert_eq!(after.follow_at(&before, true, at(0)), Err(AccountError::LastAdmin));
         assert_eq!(after.follow_at(&before, true, at(10)), Ok(()), "it had ended: nothing is lost");
         let only = |accounts: &mut Accounts| accounts.remove_token(&name("ci")).unwrap();
-        (only(&mut before), only(&mut after));
+        only(&mut before);
+        only(&mut after);
         assert_eq!(after.follow_at(&before, true, at(0)), Ok(()), "the API is open again");
         assert_eq!(after.follow_at(&before, false, at(0)), Err(AccountError::LastAdmin));
     }
