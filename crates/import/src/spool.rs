@@ -4,7 +4,7 @@
 //! to agree with it after a crash. All calls block.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use millstream_media::time::UtcTime;
@@ -73,12 +73,15 @@ impl Spool {
         Some(UtcTime(i64::try_from(since.as_nanos()).ok()?))
     }
 
-    /// The upload, to be appended to.
+    /// The upload, to be written on from `offset`. What a request that was dropped still writes lands where the next one
+    /// sends the same bytes, never behind them.
     ///
     /// # Errors
     /// The disk is full or fails.
-    pub fn append(&self, id: &JobId) -> io::Result<File> {
-        File::options().create(true).append(true).open(self.media(id))
+    pub fn write_from(&self, id: &JobId, offset: u64) -> io::Result<File> {
+        let mut file = File::options().create(true).write(true).truncate(false).open(self.media(id))?;
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(file)
     }
 
     /// The upload, to be read.

@@ -337,6 +337,7 @@ mod tests {
         metrics.store_requests("put", &Histogram::default());
         metrics.edge();
         metrics.edge_origin("http://a:1");
+        metrics.key_server("a");
         crate::process::ProcessMetrics::new(&metrics, "1.0.0", 0.0);
         let text = metrics.render();
         for metric in t::TABLE {

@@ -320,7 +320,9 @@ async fn protocol() -> Response {
 }
 
 fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
-    headers.get(name)?.to_str().ok()?.parse().ok()
+    let text = headers.get(name)?.to_str().ok()?;
+    // A sign is none of the protocol's digits.
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 impl From<ImportError> for Problem {

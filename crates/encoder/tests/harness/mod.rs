@@ -5,7 +5,7 @@
 pub mod contribution;
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
@@ -144,9 +144,12 @@ impl Worker {
                 return Some(message);
             }
             let mut piece = [0; 65536];
-            match self.socket.read(&mut piece).expect("the worker says something within a minute") {
-                0 => return None,
-                n => self.buffer.extend_from_slice(&piece[..n]),
+            match self.socket.read(&mut piece) {
+                Ok(0) => return None,
+                Ok(n) => self.buffer.extend_from_slice(&piece[..n]),
+                // A worker that ended before it had read all that was sent to it: its own words came first.
+                Err(e) if e.kind() == ErrorKind::ConnectionReset => return None,
+                Err(e) => panic!("the worker says something within a minute: {e}"),
             }
         }
     }

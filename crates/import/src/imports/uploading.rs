@@ -36,7 +36,7 @@ impl Imports {
         pieces: impl Stream<Item = Result<Bytes, E>>,
     ) -> Result<u64, ImportError> {
         let (turn, size) = self.take_turn(id, offset)?;
-        let mut file = tokio::fs::File::from_std(self.inner.spool.append(id).map_err(ImportError::Spool)?);
+        let mut file = tokio::fs::File::from_std(self.inner.spool.write_from(id, offset).map_err(ImportError::Spool)?);
         let mut at = offset;
         let mut pieces = std::pin::pin!(pieces);
         let mut result = Ok(());
