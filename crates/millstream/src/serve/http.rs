@@ -1,7 +1,8 @@
 //! The HTTP front as the configuration has it: its doors, and where its requests go.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, UdpSocket};
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use millstream_http::front::{Door, Limits, Peer};
 use millstream_http::quic;
 use millstream_http::tls::{Certificate, LOOK_EVERY};
 use millstream_media::time::Clock;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -29,13 +30,17 @@ use crate::config::Config;
 /// How long an HTTP/3 connection lives on without a word.
 const QUIC_IDLE: Duration = Duration::from_secs(30);
 
+/// Connections that may wait to be accepted; the kernel's `somaxconn` (4096 by default) bounds it. What does not fit is
+/// tried again by its client a second later.
+const BACKLOG: u32 = 4096;
+
 /// Binds the doors, and notes their addresses in `listening`.
 ///
 /// # Errors
 /// If an address is taken, or the certificate cannot be used.
 pub async fn doors(config: &Config, listening: &mut BTreeMap<String, String>) -> Result<Vec<Door>> {
     let address = config.server.http.get().context("server.http is off; give an address such as 127.0.0.1:8080")?;
-    let http = TcpListener::bind(address).await.with_context(|| bind_help("HTTP", "--http", address))?;
+    let http = listen(address).with_context(|| bind_help("HTTP", "--http", address))?;
     listening.insert("http".to_owned(), http.local_addr()?.to_string());
     let mut doors = vec![Door { listener: http, tls: None, http3: None }];
     let Some(address) = config.server.https.get() else {
@@ -48,7 +53,7 @@ pub async fn doors(config: &Config, listening: &mut BTreeMap<String, String>) ->
     }
     let authorities = Some(config.origin.client_ca.as_path()).filter(|path| !path.as_os_str().is_empty());
     let certificate = Certificate::open_for(certificate, key, authorities)?;
-    let https = TcpListener::bind(address).await.with_context(|| bind_help("HTTPS", "server.https", address))?;
+    let https = listen(address).with_context(|| bind_help("HTTPS", "server.https", address))?;
     let address = https.local_addr()?;
     listening.insert("https".to_owned(), address.to_string());
     let http3 = if config.server.http3 {
@@ -61,6 +66,15 @@ pub async fn doors(config: &Config, listening: &mut BTreeMap<String, String>) ->
     doors.push(Door { listener: https, tls: Some(certificate.acceptor()?), http3 });
     follow(certificate)?;
     Ok(doors)
+}
+
+/// Listens with a queue that a crowd that comes at once fits into.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // As `TcpListener::bind` does: a restart must not wait for the connections of the process before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// The front's bounds.
