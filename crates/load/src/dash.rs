@@ -217,7 +217,8 @@ impl Representation {
             // (Ticks may be much shorter than the milliseconds that times are compared in.)
             let after = if scan.exact { wanted } else { wanted.saturating_add(1) };
             let runs = self.ticks(after).saturating_sub(time) / duration;
-            let skip = runs.saturating_sub(2).clamp(0, count.saturating_sub(1));
+            // (An open run whose first segment is not whole yet has none.)
+            let skip = runs.saturating_sub(2).min(count.saturating_sub(1)).max(0);
             for k in skip..count.min(skip.saturating_add(MAX_LOOKED_AT)) {
                 let begin = time.saturating_add(k.saturating_mul(duration));
                 let start = scan.anchor.saturating_add(self.to_ms(begin.saturating_sub(self.offset)));

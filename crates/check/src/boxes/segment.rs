@@ -65,7 +65,7 @@ pub fn read(bytes: &[u8], header: &Header, url: &str, findings: &mut Findings) -
             None => out = Some(chunk),
             Some(segment) => {
                 segment.chunks += 1;
-                segment.duration += chunk.duration;
+                segment.duration = segment.duration.saturating_add(chunk.duration);
                 segment.samples += chunk.samples;
                 segment.earliest = segment.earliest.min(chunk.earliest);
                 segment.sample_durations.extend(chunk.sample_durations);
@@ -78,7 +78,7 @@ pub fn read(bytes: &[u8], header: &Header, url: &str, findings: &mut Findings) -
         findings.error("3.4", url, "no chunk (moof and mdat)");
         return None;
     };
-    segment.earliest -= header.edit.unwrap_or(0);
+    segment.earliest = segment.earliest.saturating_sub(header.edit.unwrap_or(0));
     segment.has_prft = top.iter().any(|b| b.is(b"prft"));
     Some(segment)
 }
@@ -172,7 +172,7 @@ fn chunk(
     let mut time = start;
     let mut earliest = i64::MAX;
     for sample in &samples {
-        earliest = earliest.min(i64::try_from(time).ok()? + sample.composition);
+        earliest = earliest.min(i64::try_from(time).ok()?.saturating_add(sample.composition));
         time = time.checked_add(u64::from(sample.duration))?;
     }
     if first {

@@ -8,7 +8,6 @@ use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, routing};
-use base64::Engine as _;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use millstream_import::imports::NewImport;
@@ -18,14 +17,16 @@ use millstream_media::time::UtcTime;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use self::upload::{LENGTH, OFFSET, Upload, number};
 use super::body::JsonBody;
 use super::problem::Problem;
 use super::{Guard, fresh_json};
 use crate::status::{iso8601, iso8601_option};
 
-const OFFSET: HeaderName = HeaderName::from_static("upload-offset");
-const LENGTH: HeaderName = HeaderName::from_static("upload-length");
-const METADATA: HeaderName = HeaderName::from_static("upload-metadata");
+#[cfg(test)]
+mod fuzz_corpus;
+mod upload;
+
 const RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
 const VERSION: HeaderValue = HeaderValue::from_static("1.0.0");
 
@@ -202,26 +203,10 @@ async fn from_json(request: Request) -> Result<NewImport, Problem> {
     Ok(NewImport { size, file, asset: id, title, fingerprint })
 }
 
-/// Upload-Metadata: keys and Base64 values, separated by commas.
 fn from_tus(headers: &HeaderMap) -> Result<NewImport, Problem> {
-    let bad = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, detail);
-    let size = number(headers, &LENGTH).ok_or_else(|| bad("Upload-Length is no number; send the file's bytes"))?;
-    let mut new = NewImport { size, ..NewImport::default() };
-    let metadata = headers.get(METADATA).map(|v| v.to_str().unwrap_or_default()).unwrap_or_default();
-    for pair in metadata.split(',').map(str::trim).filter(|p| !p.is_empty()) {
-        let (key, value) = pair.split_once(' ').unwrap_or((pair, ""));
-        let decoded = base64::engine::general_purpose::STANDARD.decode(value.trim());
-        let text = decoded.ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        let text = text.ok_or_else(|| bad("Upload-Metadata is not Base64 of UTF-8 text; encode its values so"))?;
-        match key {
-            "filename" => new.file = text,
-            "id" => new.asset = Some(text),
-            "title" => new.title = Some(text),
-            "fingerprint" => new.fingerprint = Some(text),
-            _ => {}
-        }
-    }
-    Ok(new)
+    let upload = Upload::read(headers).map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.to_string()))?;
+    let Upload { size, file, id, title, fingerprint } = upload;
+    Ok(NewImport { size, file, asset: id, title, fingerprint })
 }
 
 /// How an import is.
@@ -317,12 +302,6 @@ async fn protocol() -> Response {
         (HeaderName::from_static("tus-extension"), HeaderValue::from_static("creation,termination")),
     ];
     (StatusCode::NO_CONTENT, headers).into_response()
-}
-
-fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
-    let text = headers.get(name)?.to_str().ok()?;
-    // A sign is none of the protocol's digits.
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 impl From<ImportError> for Problem {
