@@ -88,6 +88,10 @@ fn verifier_key(key: &PrivateKey) -> PublicKey {
 fn what_we_sign_verifies_with_the_public_key() {
     for kind in [KeyType::Rsa, KeyType::Ecdsa] {
         let (key, pem) = PrivateKey::generate(kind).unwrap();
+        // The older AWS command line reads no other form of RSA keys.
+        let form =
+            if kind == KeyType::Rsa { "-----BEGIN RSA PRIVATE KEY-----\n" } else { "-----BEGIN PRIVATE KEY-----\n" };
+        assert!(pem.starts_with(form), "{kind:?}");
         let again = PrivateKey::from_pem(pem.as_bytes()).unwrap();
         assert_eq!(again.public_pem(), key.public_pem());
         let (id, public) = (key.id().unwrap(), PublicKey::from_pem(key.public_pem().unwrap().as_bytes()).unwrap());

@@ -13,9 +13,9 @@ const NOW: u64 = 1_721_482_857;
 const URL: &str = "https://tv.example/live/news/index.m3u8";
 
 fn put_key(api: &Api, id: &str) {
-    let folder = api.folder().join("signing");
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join(format!("{id}.private.pem")), PrivateKey::generate(KeyType::Ecdsa).unwrap().1).unwrap();
+    let file = api.folder().join("signing").join(format!("{id}.private.pem"));
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(file, PrivateKey::generate(KeyType::Ecdsa).unwrap().1).unwrap();
 }
 
 #[tokio::test]
@@ -43,6 +43,9 @@ async fn a_url_and_cookies() {
     assert!(api.call_with("POST", "/api/v1/sign", body).await.problem(409).contains("name one by key_pair_id"));
     let named = json!({"url": URL, "expires": NOW + 60, "key_pair_id": "K2"});
     assert_eq!(api.call_with("POST", "/api/v1/sign", named).await.json()["key_pair_id"], "K2");
+    put_key(&api, "apps/K3");
+    let grouped = json!({"url": URL, "expires": NOW + 60, "key_group": "apps"});
+    assert_eq!(api.call_with("POST", "/api/v1/sign", grouped).await.json()["key_pair_id"], "K3");
 }
 
 #[tokio::test]
@@ -58,6 +61,8 @@ async fn limits_and_mistakes() {
         (json!({"url": format!("https://x/{}", "a".repeat(2048)), "expires": NOW + 60}), 422, "longer than 2048"),
         (json!({"url": URL, "expires": NOW + 60, "ip": "not an address"}), 422, "malformed"),
         (json!({"url": URL, "expires": NOW + 60, "key_pair_id": "../../etc/passwd"}), 422, "a key-pair id is"),
+        (json!({"url": URL, "expires": NOW + 60, "key_group": "../.."}), 422, "the name of a group"),
+        (json!({"url": URL, "expires": NOW + 60, "key_group": "nobody"}), 409, "no private key in this group"),
         (json!({"url": URL, "expires": NOW + 60, "key_pair_id": "K9"}), 409, "no private key of this id"),
         (json!({"url": URL, "expires": NOW + 60, "colour": "red"}), 422, "unknown field `colour`"),
     ] {

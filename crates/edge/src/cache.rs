@@ -1,5 +1,7 @@
 //! What the edge keeps: in memory, and media also on disk.
 
+use std::os::unix::fs::DirBuilderExt as _;
+
 use foyer::{
     BlockEngineConfig, DeviceBuilder as _, FsDeviceBuilder, HybridCache, HybridCacheBuilder, HybridCachePolicy,
     HybridCacheProperties, Location, LruConfig,
@@ -37,6 +39,9 @@ impl Cache {
             .storage();
         let builder = if on_disk {
             let capacity = config.disk_bytes.max(4 * BLOCK_BYTES);
+            // Media that needs a signature lies here, too.
+            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.disk_path);
+            made.map_err(|error| wrong(error.to_string()))?;
             let device = FsDeviceBuilder::new(&config.disk_path).with_capacity(capacity).build();
             let device = device.map_err(|error| wrong(error.to_string()))?;
             builder.with_engine_config(BlockEngineConfig::new(device).with_block_size(BLOCK_BYTES))

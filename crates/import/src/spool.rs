@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use millstream_media::time::UtcTime;
@@ -23,7 +24,8 @@ impl Spool {
     /// # Errors
     /// It cannot be made.
     pub fn open(folder: &Path) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
+        // Media that is not published yet.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         Ok(Spool { folder: folder.to_owned() })
     }
 

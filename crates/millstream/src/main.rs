@@ -6,6 +6,7 @@ mod cli;
 mod clock;
 mod config;
 mod demo;
+mod modes;
 mod serve;
 
 use std::process::ExitCode;

@@ -151,7 +151,7 @@ pub struct Policy {
     pub expires: u64,
     /// `DateGreaterThan`, in seconds of the epoch.
     pub not_before: Option<u64>,
-    /// `IpAddress`: `a.b.c.d/nn`.
+    /// `IpAddress`: `a.b.c.d/nn`, or one address.
     pub source: Option<String>,
 }
 
@@ -162,19 +162,20 @@ struct Named<'a> {
 }
 
 impl Policy {
-    /// Its text, without white space, keys in the order of the examples.
+    /// Its text, without white space, keys in the order of botocore and the AWS command line, so that the URL is the same.
     pub fn to_json(&self) -> String {
         let mut text = String::from("{\"Statement\":[{\"Resource\":");
         text.push_str(&quoted(&self.resource));
         text.push_str(",\"Condition\":{\"DateLessThan\":{\"AWS:EpochTime\":");
         text.push_str(&self.expires.to_string());
         text.push('}');
+        if let Some(source) = &self.source {
+            let range = if source.contains('/') { source.clone() } else { format!("{source}/32") };
+            text.push_str(",\"IpAddress\":");
+            text.push_str(&serde_json::to_string(&Named { range: &range }).unwrap_or_default());
+        }
         if let Some(from) = self.not_before {
             text.push_str(&format!(",\"DateGreaterThan\":{{\"AWS:EpochTime\":{from}}}"));
-        }
-        if let Some(source) = &self.source {
-            text.push_str(",\"IpAddress\":");
-            text.push_str(&serde_json::to_string(&Named { range: source }).unwrap_or_default());
         }
         text.push_str("}}]}");
         text

@@ -50,7 +50,8 @@ pub enum KeyType {
 }
 
 impl PrivateKey {
-    /// Makes a key with the cryptographic library's own randomness. Gives the key and its PEM text (PKCS #8).
+    /// Makes a key with the cryptographic library's own randomness. Gives the key and its PEM text: PKCS #1 for RSA, which
+    /// every signer reads (`aws cloudfront sign` of version 1 reads no other), and PKCS #8 for ECDSA.
     ///
     /// # Errors
     /// If the library cannot.
@@ -60,7 +61,8 @@ impl PrivateKey {
             KeyType::Rsa => {
                 let key = RsaKeyPair::generate(rsa::KeySize::Rsa2048).map_err(refused)?;
                 let der = key.as_der().map_err(refused)?;
-                let text = pem("PRIVATE KEY", der.as_ref());
+                let inner = pkcs1(der.as_ref()).ok_or(KeyError::Refused)?;
+                let text = pem("RSA PRIVATE KEY", inner);
                 Ok((PrivateKey(Kind::Rsa(key)), text))
             }
             KeyType::Ecdsa => {
@@ -275,6 +277,15 @@ fn check_url(url: &str) -> Result<(), SignError> {
     let query = url.split_once('?').map_or("", |(_, query)| query);
     let plain = url.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
     if scheme && plain && !query.split('&').any(is_reserved) { Ok(()) } else { Err(SignError::Url) }
+}
+
+/// The RSA key in a PKCS #8 document of the library's (RFC 5208 5, RFC 8017 A.1.2).
+fn pkcs1(pkcs8: &[u8]) -> Option<&[u8]> {
+    /// Version 0, rsaEncryption without parameters, and an octet string with a length of two bytes.
+    const HEAD: &[u8] = b"\x02\x01\x00\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00\x04\x82";
+    let inner = pkcs8.strip_prefix(b"\x30\x82")?.get(2..)?.strip_prefix(HEAD)?;
+    let (length, key) = inner.split_first_chunk::<2>()?;
+    (usize::from(u16::from_be_bytes(*length)) == key.len()).then_some(key)
 }
 
 /// RFC 7468.

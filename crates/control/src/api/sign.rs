@@ -1,15 +1,14 @@
 //! Signed URLs and cookies for viewers, over HTTP: as `aws cloudfront sign` makes them, with a private key of this server.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
-use millstream_access::signed::key::check_id;
 use millstream_access::signed::sign::Terms;
-use millstream_access::signed::{Hash, Policy, PrivateKey, Signed};
+use millstream_access::signed::{Hash, Policy, Signed};
 use millstream_media::time::UtcTime;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
@@ -18,6 +17,7 @@ use utoipa::ToSchema;
 use super::body::JsonBody;
 use super::problem::Problem;
 use super::{ApiState, fresh_json};
+use crate::signing::{NoKey, SigningKeys, Wanted};
 
 /// Longest time ahead that a signature may end at, in seconds: 7 days.
 pub const LONGEST_SECONDS: u64 = 7 * 86_400;
@@ -25,22 +25,18 @@ pub const LONGEST_SECONDS: u64 = 7 * 86_400;
 const MAX_URL: usize = 2048;
 /// Signatures that are made at once; an RSA signature takes about a millisecond of a core.
 const AT_ONCE: usize = 4;
-/// Largest file that is read as a key, in bytes.
-const MAX_FILE: u64 = 16 * 1024;
-/// How the files of private keys end.
-const ENDING: &str = ".private.pem";
 
-/// The private keys that this server signs with: files `KEY-PAIR-ID.private.pem` in one folder.
+/// The private keys that this server signs with.
 #[derive(Clone, Debug)]
 pub struct Signer {
-    folder: PathBuf,
+    keys: SigningKeys,
     slots: Arc<Semaphore>,
 }
 
 impl Signer {
     /// Keys in this folder. It need not be there.
     pub fn new(folder: PathBuf) -> Self {
-        Signer { folder, slots: Arc::new(Semaphore::new(AT_ONCE)) }
+        Signer { keys: SigningKeys::new(folder), slots: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 }
 
@@ -73,9 +69,12 @@ pub(super) struct SignBody {
     #[serde(default)]
     #[schema(value_type = String, default = "sha256")]
     hash: HashName,
-    /// Which key signs; the only one there is, if none is named.
+    /// Which key signs; the only one there is, if neither it nor a group is named.
     #[serde(default)]
     key_pair_id: Option<String>,
+    /// Which key group signs; of several keys in it the oldest, until its file is removed.
+    #[serde(default)]
+    key_group: Option<String>,
 }
 
 /// A time as it may be written.
@@ -142,7 +141,7 @@ pub(super) struct SignedAnswer {
     post, path = "/api/v1/sign", tag = "access", request_body = SignBody,
     responses(
         (status = 200, body = SignedAnswer),
-        (status = 409, description = "no private key to sign with, or several and none is named", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "no such private key, or several and neither key nor group is named", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "what cannot be signed", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -152,10 +151,10 @@ pub(super) async fn sign(State(state): State<Arc<ApiState>>, JsonBody(body): Jso
     let now = u64::try_from(state.clock.utc().as_millis() / 1000).unwrap_or(0);
     let terms = terms(&body, now)?;
     let slot = Arc::clone(&state.signer.slots).acquire_owned().await.map_err(|_| away())?;
-    let folder = state.signer.folder.clone();
+    let keys = state.signer.keys.clone();
     let signed = tokio::task::spawn_blocking(move || {
         let _until_done = slot;
-        made(&folder, &body, &terms.0, terms.1)
+        made(&keys, &body, &terms.0, terms.1)
     });
     Ok(fresh_json(StatusCode::OK, signed.await.map_err(|_| away())??))
 }
@@ -187,21 +186,9 @@ fn terms(body: &SignBody, now: u64) -> Result<(Terms, u64), Problem> {
     Ok((Terms::Custom(Policy { resource, expires, not_before, source: body.ip.clone() }), expires))
 }
 
-fn made(folder: &Path, body: &SignBody, terms: &Terms, expires: u64) -> Result<SignedAnswer, Problem> {
-    let id = match &body.key_pair_id {
-        Some(id) => id.clone(),
-        None => only(folder)?,
-    };
-    // The id becomes a part of a path: it is checked first.
-    check_id(&id).map_err(|error| unacceptable(&error.to_string()))?;
-    let file = folder.join(format!("{id}{ENDING}"));
-    let missing = || conflict("there is no private key of this id; make one with `millstream key create --for-api`");
-    let length = std::fs::metadata(&file).map_err(|_| missing())?.len();
-    if length > MAX_FILE {
-        return Err(missing());
-    }
-    let pem = std::fs::read(&file).map_err(|_| missing())?;
-    let key = PrivateKey::from_pem(&pem).map_err(|error| conflict(&format!("the key cannot be used: {error}")))?;
+fn made(keys: &SigningKeys, body: &SignBody, terms: &Terms, expires: u64) -> Result<SignedAnswer, Problem> {
+    let wanted = Wanted { id: body.key_pair_id.as_deref(), group: body.key_group.as_deref() };
+    let (id, key) = keys.find(wanted)?;
     let random = aws_lc_rs::rand::SystemRandom::new();
     let signed = Signed::over(body.hash.into(), &body.url, terms, &id, &key, &random)
         .map_err(|error| unacceptable(&error.to_string()))?;
@@ -212,23 +199,18 @@ fn made(folder: &Path, body: &SignBody, terms: &Terms, expires: u64) -> Result<S
     Ok(SignedAnswer { key_pair_id: id, expires, url, cookies })
 }
 
-/// The id of the only key.
-fn only(folder: &Path) -> Result<String, Problem> {
-    let names = std::fs::read_dir(folder).into_iter().flatten();
-    let mut ids = names.filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.strip_suffix(ENDING)?.to_owned()));
-    match (ids.next(), ids.next()) {
-        (Some(id), None) => Ok(id),
-        (None, _) => Err(conflict("this server has no private key; make one with `millstream key create --for-api`")),
-        (Some(_), Some(_)) => Err(conflict("this server has several private keys; name one by key_pair_id")),
+impl From<NoKey> for Problem {
+    fn from(error: NoKey) -> Self {
+        let status = match &error {
+            NoKey::Name(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            NoKey::Empty | NoKey::Id | NoKey::Group | NoKey::Several | NoKey::Unusable(_) => StatusCode::CONFLICT,
+        };
+        Problem::new(status, error.to_string())
     }
 }
 
 fn unacceptable(detail: &str) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
-}
-
-fn conflict(detail: &str) -> Problem {
-    Problem::new(StatusCode::CONFLICT, detail)
 }
 
 fn away() -> Problem {

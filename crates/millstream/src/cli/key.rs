@@ -8,8 +8,9 @@ use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand, ValueEnum};
 use millstream_access::signed::PrivateKey;
 use millstream_access::signed::sign::KeyType;
+use millstream_control::signing;
 
-use crate::config;
+use crate::{config, modes};
 
 /// `millstream key`.
 #[derive(Debug, Args)]
@@ -44,7 +45,7 @@ struct CreateArgs {
     /// Keep the private key where the server's API signs with it
     #[arg(long, conflicts_with = "out")]
     for_api: bool,
-    /// Put the public key into this group of the key folder
+    /// Put the public key into this group of the key folder, and with --for-api the private one into the same group
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
     /// Configuration file of the server, for its key folder
@@ -79,22 +80,24 @@ pub fn run_key(arguments: &KeyArgs) -> Result<()> {
     };
     let (key, private) = PrivateKey::generate(kind)?;
     let id = key.id()?;
-    let name = format!("{id}.private.pem");
     let secret = match (&arguments.out, arguments.for_api) {
         (Some(file), _) => file.clone(),
-        (None, false) => PathBuf::from(name),
+        (None, false) => signing::file(Path::new(""), None, &id),
         (None, true) => {
-            let folder = loaded.config.signing_folder();
-            std::fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&folder)
-                .with_context(|| format!("{} cannot be made", folder.display()))?;
-            folder.join(name)
+            let file = signing::file(&loaded.config.signing_folder(), arguments.group.as_deref(), &id);
+            let folder = file.parent().unwrap_or(Path::new("."));
+            modes::private_folder(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+            file
         }
     };
     write(&secret, &private, 0o600)?;
-    std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    if folder.starts_with(&loaded.config.server.data_dir) {
+        let data = &loaded.config.server.data_dir;
+        modes::private_folder(data).with_context(|| format!("{} cannot be made", data.display()))?;
+    }
+    // Whoever may write here says what is trusted.
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(&folder);
+    made.with_context(|| format!("{} cannot be made", folder.display()))?;
     let public = folder.join(format!("{id}.pem"));
     write(&public, &key.public_pem()?, 0o644)?;
     if arguments.json {

@@ -5,16 +5,18 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::modes;
+
 /// The file whose lock says that a server uses the folder; the lock goes with the process, however it ends.
 const LOCK_FILE: &str = "lock";
 
-/// Makes the folder and takes it; it is given back when the answer is dropped.
+/// Makes the folder, closed to others, and takes it; it is given back when the answer is dropped.
 ///
 /// # Errors
 /// If the folder cannot be made or written to, or another server uses it: both would write the same documents.
 pub fn take(folder: &Path) -> Result<File> {
     let shown = folder.display();
-    std::fs::create_dir_all(folder)
+    modes::private_folder(folder)
         .with_context(|| format!("the data folder {shown} cannot be made; choose another with --data-dir"))?;
     let lock = File::create(folder.join(LOCK_FILE)).with_context(|| {
         format!(
@@ -36,6 +38,8 @@ pub fn take(folder: &Path) -> Result<File> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -45,6 +49,9 @@ mod tests {
         let first = take(&data).unwrap();
         let error = take(&data).unwrap_err().to_string();
         assert!(error.contains("another server uses") && error.contains("--data-dir"), "{error}");
+        // What lies in it is nobody else's.
+        let mode = std::fs::metadata(&data).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{mode:o}");
         drop(first);
         take(&data).unwrap();
     }

@@ -55,7 +55,7 @@ use crate::channel::runtime::{Runtime, Surroundings};
 use crate::channel::webhook::Webhook;
 use crate::clock::SystemClock;
 use crate::config::{Config, Loaded};
-use crate::{assets, demo};
+use crate::{assets, demo, modes};
 
 /// Runs the server until SIGTERM or SIGINT. With a key, it feeds the demo's channel.
 ///
@@ -79,7 +79,7 @@ fn begin(loaded: &Loaded) -> Result<tokio::runtime::Runtime> {
     if let Some(file) = &loaded.file {
         tracing::info!(file = %file.display(), "configuration read");
     }
-    for warning in &loaded.warnings {
+    for warning in loaded.warnings.iter().chain(&modes::warnings(&loaded.config)) {
         tracing::warn!("{warning}");
     }
     for note in loaded.config.notes() {
