@@ -1,12 +1,14 @@
 //! Operators: who may see and change what through the API and the console.
 //!
 //! - [`accounts`]: the tokens and users there are, and the rules by which they change.
+//! - [`log_ins`]: who guesses passwords is slowed, by address and by user.
 //! - [`openid`]: log-in by an OpenID Connect issuer, what of it needs no network.
 //! - [`password`]: passwords, kept as argon2id hashes.
 //! - [`session`]: who is logged in to the console, and for how long.
 //! - [`token`]: random tokens, kept as SHA-256 hashes.
 
 pub mod accounts;
+pub mod log_ins;
 pub mod openid;
 pub mod password;
 pub mod session;

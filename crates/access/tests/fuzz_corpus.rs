@@ -5,8 +5,15 @@
 mod bounds;
 #[path = "../../../fuzz/checks/corpus.rs"]
 mod corpus;
+#[path = "../../../fuzz/checks/openid.rs"]
+mod openid;
 #[path = "../../../fuzz/checks/signed.rs"]
 mod signed;
+
+#[test]
+fn openid() {
+    corpus::replay("openid", |data| bounds::hold(openid::PER_BYTE, data, openid::check));
+}
 
 #[test]
 fn signed() {

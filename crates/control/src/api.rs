@@ -82,6 +82,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/storage", get(assets::storage))
         .route("/sign", post(sign::sign))
         .route("/session", get(session::show).post(session::log_in).delete(session::log_out))
+        .route("/session/password", post(session::password))
         .route("/session/openid", get(session::openid))
         .route("/session/openid/callback", get(session::openid_callback))
         .route("/tokens", get(operators::list_tokens).post(operators::add_token))

@@ -3,11 +3,13 @@
 //! - [`file`]: `operators.json`, readable by its owner only.
 //! - [`log_in`]: passwords and tokens that become console sessions.
 //! - [`openid`]: log-in by an OpenID Connect issuer.
+//! - [`waiting`]: how many wait for their turn.
 
 mod error;
 mod file;
 mod log_in;
 pub mod openid;
+mod waiting;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -16,11 +18,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use millstream_access::operator::accounts::UserChange;
+use millstream_access::operator::log_ins::LogIns;
 use millstream_access::operator::password::SALT_BYTES;
 use millstream_access::operator::{
     Accounts, Grant, OperatorName, PasswordHash, Role, Sessions, Token, TokenHash, TokenRecord, User, session,
 };
-use millstream_access::publisher::guesses::{self, Guesses};
 use millstream_access::stream_key::RANDOM_BYTES;
 use millstream_media::time::{Clock, MonoTime, UtcTime};
 use rand::TryRngCore as _;
@@ -131,9 +133,7 @@ struct State {
     accounts: Accounts,
     first: Option<(TokenHash, MonoTime)>,
     sessions: Sessions<Who>,
-    guesses: Guesses,
-    /// Wrong log-ins so far: each counts as another guess.
-    wrong: u64,
+    log_ins: LogIns,
     /// When each token was used last, since the start.
     used: HashMap<OperatorName, UtcTime>,
 }
@@ -181,12 +181,17 @@ impl Operators {
 
     fn new(path: Option<PathBuf>, settings: Settings, clock: Arc<dyn Clock>, accounts: Accounts) -> Self {
         let sessions = Sessions::new(settings.sessions.clone());
-        let guesses = Guesses::new(guesses::Config::default());
         Operators {
             settings,
             clock,
             path,
-            state: Mutex::new(State { accounts, first: None, sessions, guesses, wrong: 0, used: HashMap::new() }),
+            state: Mutex::new(State {
+                accounts,
+                first: None,
+                sessions,
+                log_ins: LogIns::default(),
+                used: HashMap::new(),
+            }),
             changing: tokio::sync::Mutex::new(()),
             comparing: Semaphore::new(COMPARED_AT_ONCE),
             waiting: AtomicUsize::new(0),
@@ -341,6 +346,7 @@ impl Operators {
     pub async fn remove_user(&self, name: &OperatorName) -> Result<(), OperatorsError> {
         self.change(|accounts| accounts.remove_user(name)).await?;
         self.end_sessions_of(name);
+        self.lock().log_ins.forget(name);
         Ok(())
     }
 

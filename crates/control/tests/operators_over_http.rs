@@ -403,3 +403,46 @@ async fn a_session_by_a_token_ends_with_it_and_sessions_end_by_themselves() {
     let both = both.header("authorization", "Basic YTpi").extension(PeerAddr(peer)).body(Body::empty()).unwrap();
     assert_eq!(bench.api.send(both).await.status, 401);
 }
+
+#[tokio::test]
+async fn whoever_is_logged_in_changes_the_own_password() {
+    let bench = Bench::new().await;
+    let (old, new) = ("correct horse battery", "another one entirely");
+    let vera = json!({"name": "vera", "role": "viewer", "password": old, "channels": ["news"]});
+    assert_eq!(bench.ask("POST", "/api/v1/users", Some(&bench.first), Some(vera)).await.status, 201);
+    let here = cookie(&bench.log_in(json!({"user": "vera", "password": old})).await);
+    let elsewhere = cookie(&bench.log_in(json!({"user": "vera", "password": old})).await);
+    let path = "/api/v1/session/password";
+    let change = |present: &str, password: &str| Some(json!({"present": present, "password": password}));
+    let wrong = bench.page("POST", path, &here, OWN, change("not it at all", new)).await;
+    assert_eq!(wrong.json()["errors"][0]["field"], "present", "{}", wrong.text);
+    wrong.problem(422);
+    let weak = bench.page("POST", path, &here, OWN, change(old, "short")).await;
+    assert!(weak.problem(422).contains("10 characters"));
+    let foreign = bench.page("POST", path, &here, Some("https://evil.example"), change(old, new)).await;
+    foreign.problem(403);
+    assert_eq!(bench.page("POST", path, &here, OWN, change(old, new)).await.status, 204);
+    assert_eq!(bench.page("GET", "/api/v1/channels", &here, OWN, None).await.status, 200, "this log-in goes on");
+    assert_eq!(bench.page("GET", "/api/v1/channels", &elsewhere, OWN, None).await.status, 401, "the others end");
+    bench.log_in(json!({"user": "vera", "password": old})).await.problem(401);
+    assert_eq!(bench.log_in(json!({"user": "vera", "password": new})).await.status, 200);
+    // Guesses of the present password count as those of a log-in.
+    for _ in 0..7 {
+        bench.page("POST", path, &here, OWN, change("not it at all", new)).await;
+    }
+    assert_eq!(bench.page("POST", path, &here, OWN, change(new, old)).await.status, 429);
+    // A token has no password.
+    assert!(bench.ask("POST", path, Some(&bench.first), change(old, new)).await.problem(409).contains("only users"));
+}
+
+#[tokio::test]
+async fn who_hangs_up_leaves_the_queue_of_log_ins() {
+    let bench = Bench::new().await;
+    for _ in 0..3 {
+        // Polled once, then dropped: the clients are gone while one password is compared and the others wait.
+        let ask = || bench.log_in(json!({"user": "nobody", "password": "wrong"}));
+        let all = async { tokio::join!(ask(), ask(), ask(), ask(), ask()) };
+        assert!(tokio::time::timeout(std::time::Duration::ZERO, all).await.is_err());
+    }
+    assert_eq!(bench.log_in(json!({"user": "nobody", "password": "wrong"})).await.status, 401);
+}

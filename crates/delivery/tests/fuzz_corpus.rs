@@ -5,8 +5,15 @@
 mod bounds;
 #[path = "../../../fuzz/checks/corpus.rs"]
 mod corpus;
+#[path = "../../../fuzz/checks/forwarded.rs"]
+mod forwarded;
 #[path = "../../../fuzz/checks/media_request.rs"]
 mod media_request;
+
+#[test]
+fn forwarded() {
+    corpus::replay("forwarded", |data| bounds::hold(forwarded::PER_BYTE, data, forwarded::check));
+}
 
 #[test]
 fn media_request() {

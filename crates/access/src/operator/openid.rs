@@ -1,5 +1,9 @@
 //! Log-in by an OpenID Connect issuer, what of it needs no network: the question to the issuer (authorization code with PKCE,
 //! RFC 7636), the check of its ID token (OpenID Connect Core 3.1.3.7), and the role that somebody has by a claim.
+//!
+//! - [`answer`]: what the issuer says about itself, and what browsers bring back from it.
+
+pub mod answer;
 
 use core::fmt;
 
@@ -118,9 +122,9 @@ impl Keys {
         Ok(Keys(set.keys.iter().take(MAX_KEYS).filter_map(Key::of).collect()))
     }
 
-    /// Whether there is a key of this id.
+    /// The keys of this id, and those without one.
     fn fitting<'a>(&'a self, id: Option<&'a str>) -> impl Iterator<Item = &'a Key> {
-        self.0.iter().filter(move |key| id.is_none() || key.id.as_deref() == id)
+        self.0.iter().filter(move |key| id.is_none() || key.id.is_none() || key.id.as_deref() == id)
     }
 }
 
@@ -204,8 +208,15 @@ impl Claims {
         if !keys.fitting(head.kid.as_deref()).any(|key| key.verifies(&head.alg, signed, &signature)) {
             return Err(IdTokenError::Signature);
         }
-        let claims: Map<String, Value> = serde_json::from_slice(&decoded(payload)?).map_err(|_| IdTokenError::Form)?;
-        let claims = Claims(claims);
+        Claims::signed(&decoded(payload)?, expected)
+    }
+
+    /// Reads the payload of an ID token whose signature was verified.
+    ///
+    /// # Errors
+    /// [`IdTokenError`].
+    pub fn signed(payload: &[u8], expected: Expected<'_>) -> Result<Self, IdTokenError> {
+        let claims = Claims(serde_json::from_slice(payload).map_err(|_| IdTokenError::Form)?);
         claims.check(expected)?;
         Ok(claims)
     }

@@ -84,6 +84,11 @@ impl<W: PartialEq> Sessions<W> {
         self.sessions.retain(|_, session| !of(&session.who));
     }
 
+    /// Ends all sessions of these people but this one.
+    pub fn end_others(&mut self, of: impl Fn(&W) -> bool, but: Option<&TokenHash>) {
+        self.sessions.retain(|hash, session| Some(hash) == but || !of(&session.who));
+    }
+
     /// How many there are, those that ended by themselves included.
     pub fn len(&self) -> usize {
         self.sessions.len()
@@ -145,6 +150,9 @@ mod tests {
             sessions.open_at(hash(n), who, at(n));
         }
         assert_eq!((sessions.len(), sessions.use_at(&hash(3), at(8))), (4, None));
+        sessions.open_at(hash(9), "e", at(8));
+        sessions.end_others(|who| *who == "e", Some(&hash(7)));
+        assert!(sessions.use_at(&hash(9), at(8)).is_none() && sessions.use_at(&hash(7), at(8)).is_some());
         sessions.end_all(|who| *who == "b" || *who == "c");
         assert!(sessions.use_at(&hash(4), at(8)).is_none() && sessions.use_at(&hash(6), at(8)).is_some());
     }

@@ -3,6 +3,7 @@
 //! Only different keys count: an encoder that was left with an old key presents the same one again and again, and must
 //! not lock out those beside it.
 
+use core::hash::Hash;
 use core::net::{IpAddr, Ipv6Addr};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -41,11 +42,18 @@ impl Default for Config {
 /// Hashes of wrong keys remembered of one address.
 const REMEMBERED: usize = 8;
 
-/// Wrong keys by address: an IPv4 address, or an IPv6 /64. About 400 bytes for each address, 1.6 MB in all.
-#[derive(Debug, Default)]
-pub struct Guesses {
+/// Wrong keys by address: an IPv4 address, or an IPv6 /64; or by whatever else guesses are counted by. About 400 bytes for
+/// each, 1.6 MB in all.
+#[derive(Debug)]
+pub struct Guesses<By = IpAddr> {
     config: Config,
-    addresses: HashMap<IpAddr, Guesser>,
+    addresses: HashMap<By, Guesser>,
+}
+
+impl<By> Default for Guesses<By> {
+    fn default() -> Self {
+        Guesses { config: Config::default(), addresses: HashMap::new() }
+    }
 }
 
 #[derive(Debug)]
@@ -60,38 +68,49 @@ struct Guesser {
 }
 
 impl Guesses {
+    /// How long this address is still shut out: its keys are not looked at.
+    pub fn shut_out_at(&self, address: IpAddr, now: MonoTime) -> Option<Duration> {
+        self.wait_at(&group(address), now)
+    }
+
+    /// A key from this address opens nothing. Gives how long the address is shut out from now on.
+    pub fn wrong_at(&mut self, address: IpAddr, key: StreamKeyHash, now: MonoTime) -> Option<Duration> {
+        self.count_at(group(address), key, now)
+    }
+}
+
+impl<By: Copy + Eq + Hash> Guesses<By> {
     /// Nobody has guessed.
     pub fn new(config: Config) -> Self {
         Guesses { config, addresses: HashMap::new() }
     }
 
-    /// How long this address is still shut out: its keys are not looked at.
-    pub fn shut_out_at(&self, address: IpAddr, now: MonoTime) -> Option<Duration> {
-        let guesser = self.addresses.get(&group(address))?;
+    /// How long this one is still shut out.
+    pub fn wait_at(&self, by: &By, now: MonoTime) -> Option<Duration> {
+        let guesser = self.addresses.get(by)?;
         (guesser.until > now).then(|| guesser.until.since(now))
     }
 
-    /// A key from this address opens nothing. Gives how long the address is shut out from now on.
-    pub fn wrong_at(&mut self, address: IpAddr, key: StreamKeyHash, now: MonoTime) -> Option<Duration> {
-        let address = group(address);
+    /// Counts a guess. Gives how long this one is shut out from now on.
+    pub fn count_at(&mut self, by: By, guess: StreamKeyHash, now: MonoTime) -> Option<Duration> {
         let forget_after = self.config.forget_after;
-        if self.addresses.get(&address).is_some_and(|g| now.since(g.last) >= forget_after) {
-            self.addresses.remove(&address);
+        if self.addresses.get(&by).is_some_and(|g| now.since(g.last) >= forget_after) {
+            self.addresses.remove(&by);
         }
-        if !self.addresses.contains_key(&address) && self.addresses.len() >= self.config.max_addresses.max(1) {
-            let oldest = self.addresses.iter().min_by_key(|(_, g)| g.last).map(|(address, _)| *address);
+        if !self.addresses.contains_key(&by) && self.addresses.len() >= self.config.max_addresses.max(1) {
+            let oldest = self.addresses.iter().min_by_key(|(_, g)| g.last).map(|(by, _)| *by);
             oldest.and_then(|oldest| self.addresses.remove(&oldest));
         }
         let fresh = || Guesser { wrong: 0, keys: Vec::new(), last: now, until: now };
-        let guesser = self.addresses.entry(address).or_insert_with(fresh);
+        let guesser = self.addresses.entry(by).or_insert_with(fresh);
         guesser.last = now;
-        if guesser.keys.contains(&key) {
+        if guesser.keys.contains(&guess) {
             return None;
         }
         if guesser.keys.len() >= REMEMBERED {
             guesser.keys.remove(0);
         }
-        guesser.keys.push(key);
+        guesser.keys.push(guess);
         guesser.wrong = guesser.wrong.saturating_add(1);
         let over = guesser.wrong.checked_sub(self.config.free + 1)?;
         let wait = self.config.first_wait.saturating_mul(1 << over.min(20)).min(self.config.longest_wait);
@@ -99,7 +118,7 @@ impl Guesses {
         Some(wait)
     }
 
-    /// How many addresses are remembered.
+    /// How many are remembered.
     pub fn len(&self) -> usize {
         self.addresses.len()
     }
@@ -111,7 +130,7 @@ impl Guesses {
 }
 
 /// Who counts as one: an IPv4 address, or the /64 of an IPv6 address, which one customer has whole.
-fn group(address: IpAddr) -> IpAddr {
+pub(crate) fn group(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from(u128::from(address) & !u128::from(u64::MAX))),
         address => address,

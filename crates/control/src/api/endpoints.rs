@@ -64,6 +64,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     row("GET", "/api/v1/session", OPEN, For::Everybody, "who am I"),
     row("POST", "/api/v1/session", OPEN, For::Everybody, "log in to the console"),
     row("DELETE", "/api/v1/session", OPEN, For::Everybody, "log out"),
+    row("POST", "/api/v1/session/password", VIEWER, For::Everybody, "another password of one's own"),
     row("GET", "/api/v1/session/openid", OPEN, For::Everybody, "log in by an OpenID Connect issuer"),
     row("GET", "/api/v1/session/openid/callback", OPEN, For::Everybody, "where the issuer sends the browser back to"),
     row("GET", "/api/v1/openapi.json", VIEWER, For::Everybody, "description of the API"),
@@ -194,11 +195,12 @@ mod tests {
         for row in ENDPOINTS {
             let shown = format!("{} {}", row.method, row.path);
             assert_eq!(row.scope == For::Channel, row.path.starts_with("/api/v1/channels/{name}"), "{shown}");
-            let about_nothing = ["/api/v1/openapi.json", "/api/v1/server"].contains(&row.path);
+            let about_nothing =
+                ["/api/v1/openapi.json", "/api/v1/server", "/api/v1/session/password"].contains(&row.path);
             assert_eq!(row.scope == For::Everybody, row.needs == OPEN || about_nothing, "{shown}");
             let reads = matches!(row.method, "GET" | "HEAD" | "OPTIONS");
             let writes = matches!(row.needs, Needs::Role(role) if role >= Role::Operator);
-            assert!(reads || writes || row.path == "/api/v1/session", "a viewer writes: {shown}");
+            assert!(reads || writes || row.path.starts_with("/api/v1/session"), "a viewer writes: {shown}");
         }
     }
 

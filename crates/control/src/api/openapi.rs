@@ -20,8 +20,8 @@ use super::{assets, channels, fresh_json, imports, keys, operators, server, sess
         channels::stop, channels::rotate_key, keys::list, keys::add, keys::revoke, keys::rotate,
         assets::list, assets::show, assets::update, assets::delete, assets::clip, assets::storage,
         imports::list, imports::create, imports::show, imports::cancel, imports::offset, imports::append, sign::sign,
-        session::show, session::log_in, session::log_out, session::openid, session::openid_callback, operators::list_tokens, operators::add_token,
-        operators::revoke_token, operators::list_users, operators::add_user, operators::change_user,
+        session::show, session::log_in, session::log_out, session::password, session::openid, session::openid_callback,
+        operators::list_tokens, operators::add_token, operators::revoke_token, operators::list_users, operators::add_user, operators::change_user,
         operators::remove_user, server::info, server::time, serve
     ),
     components(schemas(channels::NewKey, keys::NewKeyBody, keys::RotateBody))
@@ -68,6 +68,6 @@ mod tests {
             let pointer = part.split('"').next().unwrap();
             assert!(value.pointer(pointer).is_some(), "{pointer}");
         }
-        assert_eq!(value["paths"].as_object().unwrap().len(), 26);
+        assert_eq!(value["paths"].as_object().unwrap().len(), 27);
     }
 }

@@ -352,7 +352,8 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn invalid(field: &str, message: impl Into<String>) -> Problem {
+/// A field that cannot be taken.
+pub(super) fn invalid(field: &str, message: impl Into<String>) -> Problem {
     RegistryError::Config(ConfigError::one(field, message)).into()
 }
 

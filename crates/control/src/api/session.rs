@@ -5,16 +5,18 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use millstream_access::operator::Token;
 use millstream_access::operator::openid::Attempt;
+use millstream_access::operator::openid::answer::Callback;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::body::JsonBody;
 use super::guard::Client;
+use super::operators::invalid;
 use super::problem::Problem;
 use super::{ApiState, fresh_json};
 use crate::operators::openid::OpenIdError;
@@ -45,7 +47,7 @@ pub(super) struct SessionView {
 pub(super) struct CallerView {
     /// The name of the token or the user.
     name: String,
-    /// How it is known: `user`, `token`, `first_token`, `configuration` or `machine`.
+    /// How it is known: `user`, `openid`, `token`, `first_token`, `configuration` or `machine`.
     #[schema(value_type = String)]
     kind: &'static str,
     /// `viewer`, `operator` or `admin`.
@@ -128,6 +130,47 @@ pub(super) async fn log_out(State(state): State<Arc<ApiState>>, headers: HeaderM
     with_cookie(StatusCode::NO_CONTENT.into_response(), is_secure(&headers), None)
 }
 
+/// The own password, and another.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PasswordBody {
+    /// The present password.
+    present: String,
+    /// The next one.
+    #[schema(min_length = 10, max_length = 256)]
+    password: String,
+}
+
+/// Gives the user who is logged in another password. Other log-ins of the user end.
+#[utoipa::path(
+    post, path = "/api/v1/session/password", tag = "operators", request_body = PasswordBody,
+    responses(
+        (status = 204, description = "changed"),
+        (status = 409, description = "no user is logged in, but a token or somebody of an organisation", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "the present password is wrong, or the next one cannot be taken", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "too many were wrong, or come at once", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn password(
+    State(state): State<Arc<ApiState>>,
+    Client(address): Client,
+    caller: Caller,
+    headers: HeaderMap,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Problem> {
+    let body: PasswordBody = serde_json::from_value(body).map_err(|_| {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "send {\"present\": \"…\", \"password\": \"…\"}")
+    })?;
+    let session = secret_of(&headers);
+    let changed = state.operators.change_own_password(address, &caller, session, body.present, body.password).await;
+    match changed {
+        Ok(()) => Ok(StatusCode::NO_CONTENT.into_response()),
+        // The log-in is as good as before: 401 would say that it is not.
+        Err(LogInError::Password) => Err(invalid("present", "is not your present password")),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn begins(state: &ApiState) -> Option<&'static str> {
     state.openid.as_ref().map(|_| "/api/v1/session/openid")
 }
@@ -144,12 +187,11 @@ pub(super) async fn openid(State(state): State<Arc<ApiState>>) -> Result<Respons
     let issuer = state.openid.as_ref().ok_or_else(no_issuer)?;
     match issuer.begin().await {
         Ok((attempt, url)) => {
-            let secrets = format!("{}.{}.{}", attempt.state, attempt.nonce, attempt.verifier);
-            Ok(attempt_cookie(see_other(&url), issuer.is_secure(), &secrets, ATTEMPT_SECONDS))
+            Ok(attempt_cookie(see_other(&url), issuer.is_secure(), &attempt.to_cookie(), ATTEMPT_SECONDS))
         }
         Err(error) => {
             tracing::warn!(%error, "no log-in by OpenID Connect");
-            Ok(see_other("/#log-in=failed"))
+            Ok(see_other("/#log-in=away"))
         }
     }
 }
@@ -166,16 +208,19 @@ pub(super) async fn openid(State(state): State<Arc<ApiState>>) -> Result<Respons
 pub(super) async fn openid_callback(
     State(state): State<Arc<ApiState>>,
     Client(address): Client,
-    Query(query): Query<CallbackQuery>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let issuer = state.openid.as_ref().ok_or_else(no_issuer)?;
     let secure = issuer.is_secure();
     let over = |to: &str| attempt_cookie(see_other(to), secure, "", 0);
     // The answer must belong to the browser that asked.
+    let query = Callback::parse(query.as_deref().unwrap_or_default()).unwrap_or_default();
     let attempt = attempt_of(&headers).filter(|attempt| query.state.as_deref() == Some(attempt.state.as_str()));
     let (Some(attempt), Some(code)) = (attempt, query.code) else {
-        tracing::warn!(%address, refused = query.error.is_some(), "a log-in by OpenID Connect came to nothing");
+        // The word is the issuer's, and of the browser that brings it.
+        let said: String = query.error.unwrap_or_default().chars().filter(char::is_ascii_graphic).take(64).collect();
+        tracing::warn!(%address, said, "a log-in by OpenID Connect came to nothing");
         return Ok(over("/#log-in=ended"));
     };
     match issuer.end(attempt, code).await {
@@ -189,14 +234,6 @@ pub(super) async fn openid_callback(
             Ok(over(if denied { "/#log-in=no-role" } else { "/#log-in=failed" }))
         }
     }
-}
-
-/// What the issuer answers.
-#[derive(Deserialize)]
-pub(super) struct CallbackQuery {
-    code: Option<String>,
-    state: Option<String>,
-    error: Option<String>,
 }
 
 fn no_issuer() -> Problem {
@@ -226,8 +263,7 @@ fn attempt_cookie(mut response: Response, secure: bool, secrets: &str, seconds: 
 }
 
 fn attempt_of(headers: &HeaderMap) -> Option<Attempt> {
-    let mut parts = cookie_of(headers, ATTEMPT_COOKIE)?.splitn(3, '.').map(str::to_owned);
-    Some(Attempt { state: parts.next()?, nonce: parts.next()?, verifier: parts.next()? })
+    Attempt::from_cookie(cookie_of(headers, ATTEMPT_COOKIE)?)
 }
 
 /// Whether the page that asks came by HTTPS.
@@ -275,10 +311,11 @@ impl From<LogInError> for Problem {
     fn from(error: LogInError) -> Self {
         match error {
             LogInError::Operators(error) => error.into(),
-            LogInError::Slowed(wait) => {
+            LogInError::Slowed(wait) | LogInError::UserSlowed(wait) => {
                 Problem::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).retry_after(wait.as_secs() + 1)
             }
             LogInError::Busy => Problem::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).retry_after(2),
+            LogInError::NoUser => Problem::new(StatusCode::CONFLICT, error.to_string()),
             LogInError::Password | LogInError::Token => Problem::new(StatusCode::UNAUTHORIZED, error.to_string()),
         }
     }

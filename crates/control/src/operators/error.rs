@@ -55,9 +55,20 @@ pub enum LogInError {
     /// Too many wrong ones came from this address.
     #[error("there were too many wrong log-ins from your address; try again in {} seconds", .0.as_secs() + 1)]
     Slowed(Duration),
+    /// Too many wrong ones were for this user. Whether there is such a user is not said.
+    #[error(
+        "there were too many wrong log-ins for this user; try again in {} seconds, or where you logged in before",
+        .0.as_secs() + 1
+    )]
+    UserSlowed(Duration),
     /// Too many log in at once.
     #[error("too many log in at once; try again in a few seconds")]
     Busy,
+    /// Only users have passwords, and this is none.
+    #[error(
+        "only users have a password here; a token is revoked and made anew, an organisation's log-in is changed there"
+    )]
+    NoUser,
     /// The server cannot.
     #[error("{0}")]
     Operators(#[from] OperatorsError),

@@ -1,12 +1,13 @@
-//! Log-ins: a password or a token becomes a console session. Wrong ones are slowed by address.
+//! Log-ins: a password or a token becomes a console session. Wrong ones are slowed by address and by user.
 
 use std::net::IpAddr;
-use std::sync::atomic::Ordering;
 
-use millstream_access::StreamKeyHash;
+use millstream_access::operator::accounts::UserChange;
+use millstream_access::operator::log_ins::Wait;
 use millstream_access::operator::{Grant, OperatorName, PasswordHash, Token, TokenHash};
 
 use super::error::{LogInError, OperatorsError};
+use super::waiting::Place;
 use super::{Caller, CallerKind, Operators, Who, random_token};
 
 /// Log-ins that wait for their password's turn; more are sent away.
@@ -23,16 +24,52 @@ impl Operators {
         user: &str,
         password: String,
     ) -> Result<(Token, Caller), LogInError> {
-        self.let_guess(address)?;
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= MOST_WAITING {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            return Err(LogInError::Busy);
+        let Some(name) = self.proven(address, user, password).await? else {
+            return Err(LogInError::Password);
+        };
+        let secret = random_token()?;
+        let mut state = self.lock();
+        // The user may have gone meanwhile.
+        let grant = state.accounts.user(&name).ok_or(LogInError::Password)?.grant.clone();
+        state.log_ins.right(address, &name);
+        state.sessions.open_at(secret.hash(), Who::User(name.clone()), self.clock.mono());
+        tracing::info!(user = %name, %address, "logged in");
+        Ok((secret, Caller { name: name.to_string(), kind: CallerKind::User, grant }))
+    }
+
+    /// Gives the user who has this session another password. The user's other sessions end.
+    ///
+    /// # Errors
+    /// [`LogInError`]; the present password counts as a log-in.
+    pub async fn change_own_password(
+        &self,
+        address: IpAddr,
+        caller: &Caller,
+        session: Option<&str>,
+        present: String,
+        next: String,
+    ) -> Result<(), LogInError> {
+        if caller.kind != CallerKind::User {
+            return Err(LogInError::NoUser);
         }
-        let turn = self.comparing.acquire().await;
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-        let _turn = turn.map_err(|_| OperatorsError::Away)?;
+        let name = self.proven(address, &caller.name, present).await?.ok_or(LogInError::Password)?;
+        let password = Some(self.hashed(&name, next).await?);
+        let change = UserChange { password, grant: None };
+        self.change(|accounts| accounts.change_user(&name, change)).await?;
+        let own = session.and_then(TokenHash::of);
+        self.lock().sessions.end_others(|who| matches!(who, Who::User(of) if *of == name), own.as_ref());
+        tracing::info!(user = %name, %address, "own password changed");
+        Ok(())
+    }
+
+    /// The user of this name, if this is the user's password. A wrong one is counted.
+    async fn proven(&self, address: IpAddr, user: &str, password: String) -> Result<Option<OperatorName>, LogInError> {
+        self.let_guess(address, Some(user))?;
+        let place = Place::take(&self.waiting, MOST_WAITING).ok_or(LogInError::Busy)?;
+        let _turn = self.comparing.acquire().await.map_err(|_| OperatorsError::Away)?;
+        drop(place);
         // Others from there may have guessed meanwhile.
-        self.let_guess(address)?;
+        self.let_guess(address, Some(user))?;
         let name = OperatorName::new(user).ok();
         let kept = name.as_ref().and_then(|name| Some(self.lock().accounts.user(name)?.password.clone()));
         let is_known = kept.is_some();
@@ -40,24 +77,14 @@ impl Operators {
             Some(hash) => hash.verify(&password),
             None => PasswordHash::verify_nobody(&password),
         });
-        let is_right = comparing.await.map_err(|_| OperatorsError::Away)?;
-        match name.filter(|_| is_right) {
-            Some(name) => {
-                let secret = random_token()?;
-                let mut state = self.lock();
-                // The user may have gone meanwhile.
-                let grant = state.accounts.user(&name).ok_or(LogInError::Password)?.grant.clone();
-                state.sessions.open_at(secret.hash(), Who::User(name.clone()), self.clock.mono());
-                tracing::info!(user = %name, %address, "logged in");
-                Ok((secret, Caller { name: name.to_string(), kind: CallerKind::User, grant }))
-            }
-            None => {
-                // A name that is not known may be a password that was typed into the wrong field.
-                let user = if is_known { user } else { "(not known)" };
-                tracing::warn!(user, %address, "log-in refused");
-                Err(self.guessed(address, LogInError::Password))
-            }
+        if comparing.await.map_err(|_| OperatorsError::Away)? {
+            return Ok(name);
         }
+        // A name that is not known may be a password that was typed into the wrong field.
+        let shown = if is_known { user } else { "(not known)" };
+        tracing::warn!(user = shown, %address, "log-in refused");
+        self.lock().log_ins.wrong_at(address, Some(user), self.clock.mono());
+        Ok(None)
     }
 
     /// Logs somebody in to the console by a token; the session ends with it.
@@ -65,11 +92,12 @@ impl Operators {
     /// # Errors
     /// [`LogInError`].
     pub fn log_in_token(&self, address: IpAddr, presented: &str) -> Result<(Token, Caller), LogInError> {
-        self.let_guess(address)?;
+        self.let_guess(address, None)?;
         let caller = self.of_token(presented).ok().zip(TokenHash::of(presented));
         let Some((caller, hash)) = caller else {
             tracing::warn!(%address, "log-in by a token refused");
-            return Err(self.guessed(address, LogInError::Token));
+            self.lock().log_ins.wrong_at(address, None, self.clock.mono());
+            return Err(LogInError::Token);
         };
         let secret = random_token()?;
         self.lock().sessions.open_at(secret.hash(), Who::Token(hash), self.clock.mono());
@@ -97,19 +125,11 @@ impl Operators {
         }
     }
 
-    fn let_guess(&self, address: IpAddr) -> Result<(), LogInError> {
-        match self.lock().guesses.shut_out_at(address, self.clock.mono()) {
-            Some(wait) => Err(LogInError::Slowed(wait)),
+    fn let_guess(&self, address: IpAddr, user: Option<&str>) -> Result<(), LogInError> {
+        match self.lock().log_ins.wait_at(address, user, self.clock.mono()) {
+            Some(Wait::Address(wait)) => Err(LogInError::Slowed(wait)),
+            Some(Wait::User(wait)) => Err(LogInError::UserSlowed(wait)),
             None => Ok(()),
         }
-    }
-
-    /// Counts a wrong log-in: also the same again, for who repeats a password is a person or a program that guesses.
-    fn guessed(&self, address: IpAddr, error: LogInError) -> LogInError {
-        let mut state = self.lock();
-        state.wrong = state.wrong.wrapping_add(1);
-        let guess = StreamKeyHash::of(&state.wrong.to_string());
-        state.guesses.wrong_at(address, guess, self.clock.mono());
-        error
     }
 }

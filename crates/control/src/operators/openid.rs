@@ -1,20 +1,22 @@
 //! Log-in by an OpenID Connect issuer: its addresses and keys are asked for, a code is redeemed, and what the ID token says
 //! becomes a role. The network is given by the caller.
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use millstream_access::operator::Grant;
+use millstream_access::operator::openid::answer::Document;
 use millstream_access::operator::openid::{Attempt, Claims, Expected, IdTokenError, Keys, RoleRules, escaped, form};
 use millstream_media::time::{Clock, MonoTime};
 use rand::TryRngCore as _;
-use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::error::OperatorsError;
+use super::waiting::Place;
 
 /// Where the issuer sends the browser back to, below the server's public URL.
 pub const CALLBACK: &str = "/api/v1/session/openid/callback";
@@ -24,6 +26,8 @@ const HOLDS: Duration = Duration::from_secs(600);
 const AGAIN: Duration = Duration::from_secs(10);
 /// Questions to the issuer at once; others wait.
 const AT_ONCE: usize = 4;
+/// Log-ins that wait for their turn to ask; more are sent away.
+const MOST_WAITING: usize = 32;
 
 /// Asks the issuer; each call may take seconds and has bounds of its own.
 pub trait Network: Send + Sync {
@@ -65,16 +69,10 @@ pub struct OpenId {
     network: Arc<dyn Network>,
     clock: Arc<dyn Clock>,
     known: Mutex<Option<Known>>,
+    /// When keys were last asked for again.
+    again: Mutex<Option<MonoTime>>,
     slots: Arc<Semaphore>,
-}
-
-/// What the issuer says about itself (OpenID Connect Discovery 1.0, 3).
-#[derive(Clone, Debug, Deserialize)]
-struct Document {
-    issuer: String,
-    authorization_endpoint: String,
-    token_endpoint: String,
-    jwks_uri: String,
+    waiting: AtomicUsize,
 }
 
 #[derive(Clone)]
@@ -106,6 +104,9 @@ pub enum OpenIdError {
         /// Where roles are read from.
         claim: String,
     },
+    /// The issuer is slow, and many want to log in.
+    #[error("{MOST_WAITING} log-ins wait for the issuer already; it may be slow, or somebody begins them without end")]
+    Busy,
     /// The server cannot.
     #[error("{0}")]
     Operators(#[from] OperatorsError),
@@ -114,7 +115,15 @@ pub enum OpenIdError {
 impl OpenId {
     /// An issuer that is asked through `network`.
     pub fn new(settings: OpenIdSettings, network: Arc<dyn Network>, clock: Arc<dyn Clock>) -> Self {
-        OpenId { settings, network, clock, known: Mutex::new(None), slots: Arc::new(Semaphore::new(AT_ONCE)) }
+        OpenId {
+            settings,
+            network,
+            clock,
+            known: Mutex::new(None),
+            again: Mutex::new(None),
+            slots: Arc::new(Semaphore::new(AT_ONCE)),
+            waiting: AtomicUsize::new(0),
+        }
     }
 
     /// Whether browsers reach this server by HTTPS.
@@ -162,7 +171,9 @@ impl OpenId {
         &self,
         work: impl FnOnce() -> Result<T, OpenIdError> + Send + 'static,
     ) -> Result<T, OpenIdError> {
+        let place = Place::take(&self.waiting, MOST_WAITING).ok_or(OpenIdError::Busy)?;
         let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| OperatorsError::Away)?;
+        drop(place);
         let working = tokio::task::spawn_blocking(move || {
             let _until_done = slot;
             work()
@@ -183,16 +194,8 @@ impl OpenId {
         }
         let get = |url: &str| self.network.get(url).map_err(|reason| self.failed(reason));
         let url = format!("{}/.well-known/openid-configuration", self.settings.issuer.trim_end_matches('/'));
-        let document: Document = serde_json::from_slice(&get(&url)?)
-            .map_err(|error| self.failed(format!("its configuration cannot be read: {error}")))?;
-        if document.issuer != self.settings.issuer {
-            return Err(self.failed(format!("it calls itself {:?}; set operators.openid_issuer so", document.issuer)));
-        }
-        let has_tls = self.settings.issuer.starts_with("https://");
-        let all = [&document.authorization_endpoint, &document.token_endpoint, &document.jwks_uri];
-        if has_tls && all.iter().any(|url| !url.starts_with("https://")) {
-            return Err(self.failed("not all of its addresses are https"));
-        }
+        let document = Document::parse(&get(&url)?, &self.settings.issuer);
+        let document = document.map_err(|error| self.failed(error.to_string()))?;
         let keys = Keys::parse(&get(&document.jwks_uri)?)?;
         let known = Known { document, keys, since: now };
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known.clone());
@@ -222,8 +225,20 @@ impl OpenId {
         let expected = Expected { issuer: &set.issuer, client: &set.client, nonce: &attempt.nonce, now };
         match Claims::verify(token, &known.keys, expected) {
             // Its keys may have been rotated.
-            Err(IdTokenError::Signature) => Ok(Claims::verify(token, &self.known(AGAIN)?.keys, expected)?),
+            Err(IdTokenError::Signature) if self.may_ask_again() => {
+                Ok(Claims::verify(token, &self.known(Duration::ZERO)?.keys, expected)?)
+            }
             verdict => Ok(verdict?),
         }
+    }
+
+    fn may_ask_again(&self) -> bool {
+        let now = self.clock.mono();
+        let mut last = self.again.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = last.is_none_or(|last| now.since(last) >= AGAIN);
+        if may {
+            *last = Some(now);
+        }
+        may
     }
 }
