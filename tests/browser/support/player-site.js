@@ -15,7 +15,7 @@ const FILES = {
   "/latency-control.js": { file: join(PLAYER, "latency-control.js"), type: "text/javascript" },
   "/meter.js": { file: join(HERE, "players/meter.js"), type: "text/javascript" },
 };
-for (const player of ["hls", "dash", "dash-low-latency", "shaka"]) {
+for (const player of ["hls", "dash", "dash-low-latency", "native", "shaka"]) {
   FILES[`/${player}`] = { file: join(HERE, `players/${player}.html`), type: "text/html" };
 }
 

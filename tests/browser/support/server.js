@@ -99,12 +99,15 @@ export function channel(name, key, more = "") {
   return `[[channel]]\nname = "${name}"\nstream_key = "${key}"\n${more}\n`;
 }
 
-/** An edge in front of a server, with a folder and a port of its own. */
-export async function startEdge(origin) {
+/**
+ * An edge in front of a server, with a folder and a port of its own.
+ * @param {string} origin @param {Record<string, string>} env further variables
+ */
+export async function startEdge(origin, env = {}) {
   const folder = mkdtempSync(join(tmpdir(), "millstream-edge-"));
   const args = ["serve", "--role", "edge", "--origin", origin, "--http", "127.0.0.1:0", "--data-dir", folder];
   const logFile = join(folder, "edge.log");
-  const child = start(BINARY, args, logFile);
+  const child = start(BINARY, args, logFile, env);
   const listening = await until(
     "the edge listens",
     () => {
