@@ -1,11 +1,17 @@
 //! The configuration: defaults, then the file, then the environment, then flags.
 //!
 //! - [`settings`]: every setting with its default; their doc comments are the reference page.
+//! - [`address`]: an address to listen on.
+//! - [`check`]: values that do not fit.
+//! - [`delivery`]: the edge role, and who may watch.
 //! - [`layers`]: the four layers laid over each other, a pure function.
 //! - [`operators`]: who may use the API and the console.
 //! - [`protection`]: who may ask an origin, and where viewers may be.
 //! - [`reference`]: `docs/reference/config.md`, made from the settings.
 
+pub mod address;
+mod check;
+pub mod delivery;
 pub mod layers;
 pub mod operators;
 pub mod protection;

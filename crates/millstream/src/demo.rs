@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
 use crate::config::Config;
-use crate::config::settings::Address;
+use crate::config::address::Address;
 
 /// Fonts that the clock may be drawn with, in order of preference.
 const FONTS: [&str; 4] = [

@@ -1,8 +1,12 @@
 //! The task of one channel: which session runs, when it begins and ends.
 //!
 //! - [`contribution`]: what the contribution's connection says, and to whom it goes.
+//! - [`session`]: how a session begins and ends.
+//! - [`retry`]: when one is tried again that failed for want of a worker (pure).
 
 mod contribution;
+mod retry;
+mod session;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +18,14 @@ use millstream_ingest::contribution::Mapper;
 use millstream_ingest::source::SourceMessage;
 use millstream_ingest::timeline;
 use millstream_media::time::MonoTime;
-use millstream_media::unit::Contribution;
 use millstream_origin::channel::ChannelOrigin;
 use millstream_telemetry::ChannelMetrics;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
+use self::retry::Retry;
 use super::abr::Abr;
-use super::intake::{Begin, Intake};
+use super::intake::Intake;
 use super::passthrough::PassthroughSession;
 use super::publish::Publisher;
 use super::record::Recorder;
@@ -43,9 +47,6 @@ const MAX_AHEAD: Duration = Duration::from_secs(5);
 const INTAKE_PATIENCE: Duration = Duration::from_secs(10);
 /// The same for one that is encoded or packaged already: a passthrough source may have one key frame in 20 s.
 const FIRST_SEGMENT_PATIENCE: Duration = Duration::from_secs(30);
-
-/// Longest wait before another session is tried for want of a worker that works; the first is 1 s.
-const MAX_RETRY_DELAY: Duration = Duration::from_secs(15);
 
 /// What the runtime asks of a channel's task.
 #[derive(Debug)]
@@ -89,27 +90,6 @@ pub struct Task {
     retry: Option<Retry>,
     /// The server ended while the channel was on air: until when viewers are told to wait for it.
     awaited_until: Option<MonoTime>,
-}
-
-/// Sessions that failed for want of a worker.
-#[derive(Clone, Copy, Debug)]
-struct Retry {
-    at: MonoTime,
-    failures: u32,
-}
-
-impl Retry {
-    /// After one more failure.
-    fn after(before: Option<Retry>, now: MonoTime) -> Self {
-        let failures = before.map_or(0, |retry| retry.failures).saturating_add(1);
-        let delay = Duration::from_secs(1).saturating_mul(1 << (failures - 1).min(10)).min(MAX_RETRY_DELAY);
-        Retry { at: now + delay, failures }
-    }
-
-    /// Whether this failure is told in the log: the first, the second, the fourth, the eighth…
-    const fn is_told(self) -> bool {
-        self.failures.is_power_of_two()
-    }
 }
 
 /// A recorder for a channel that is recorded.
@@ -266,24 +246,6 @@ impl Task {
         matches!(self.session, Session::Abr(_) | Session::Passthrough(_))
     }
 
-    /// Begins to look at the contribution, with what is known of it.
-    fn take_in(&mut self) {
-        self.awaited_until = None;
-        // A fault of ours is told until it is mended.
-        if self.retry.is_none() {
-            self.reporter.enter(State::Starting, None);
-        }
-        self.starting_since = self.surroundings.clock.mono();
-        let mut intake = Intake::default();
-        intake.declare_frame_rate(self.input.declared_frame_rate);
-        let configs = self.input.video.clone().map(Contribution::VideoConfig).into_iter();
-        for config in configs.chain(self.input.audio.clone().map(Contribution::AudioConfig)) {
-            // A configuration alone never begins a session.
-            intake.push(config);
-        }
-        self.session = Session::Intake(intake);
-    }
-
     /// Whether the session has listed anything.
     fn is_on_air(&self) -> bool {
         let has_begun = match &self.session {
@@ -292,49 +254,6 @@ impl Task {
             Session::Passthrough(_) => true,
         };
         has_begun && self.publisher.origin().with_window(|w| !w.is_ended() && w.newest().is_some())
-    }
-
-    async fn begin_passthrough(&mut self) {
-        let Some(mut session) = PassthroughSession::begin(&self.config, &self.publisher) else { return };
-        session.declare_frame_rate(self.input.declared_frame_rate);
-        self.session = Session::Passthrough(Box::new(session));
-        self.leave_error();
-        // Configurations that came before are told again.
-        let configs = self.input.video.clone().map(Contribution::VideoConfig).into_iter();
-        let configs = configs.chain(self.input.audio.clone().map(Contribution::AudioConfig));
-        if let Session::Passthrough(session) = &mut self.session {
-            for config in configs {
-                if let Err(error) = session.push(config, &mut self.publisher).await {
-                    tracing::warn!(channel = %self.config.name, error, "packaging");
-                }
-            }
-        }
-    }
-
-    async fn begin_abr(&mut self, begin: Begin) {
-        match Abr::begin(&self.config, begin, &mut self.publisher, &self.surroundings).await {
-            Ok(abr) => {
-                if let Some(note) = abr.note_on_numbers() {
-                    self.reporter.warn(note);
-                }
-                self.session = Session::Abr(Box::new(abr));
-                self.leave_error();
-            }
-            Err(error) => {
-                tracing::error!(channel = %self.config.name, error, "the channel cannot be encoded");
-                self.session = Session::Off;
-                self.reporter.enter(State::Error, Some(error));
-                self.retry = None;
-            }
-        }
-    }
-
-    /// Something that can be shown has come after all.
-    fn leave_error(&mut self) {
-        if self.retry.is_none() && self.reporter.state() == State::Error {
-            self.starting_since = self.surroundings.clock.mono();
-            self.reporter.enter(State::Starting, None);
-        }
     }
 
     async fn on_encoder(&mut self, output: super::abr::Event) {
@@ -367,19 +286,6 @@ impl Task {
             return;
         }
         self.follow_ladder().await;
-    }
-
-    /// Takes back the session whose worker cannot work; the contribution's next units begin another after a while.
-    async fn suspend(&mut self, cause: String) {
-        if let Session::Abr(abr) = std::mem::replace(&mut self.session, Session::Off) {
-            abr.abandon(&mut self.publisher).await;
-        }
-        let retry = Retry::after(self.retry, self.surroundings.clock.mono());
-        if retry.is_told() {
-            tracing::error!(channel = %self.config.name, tries = retry.failures, cause, "the channel cannot be encoded");
-        }
-        self.retry = Some(retry);
-        self.reporter.enter(State::Error, Some(cause));
     }
 
     /// Whether a session may be tried: not while the time after a failed one runs.
@@ -469,37 +375,6 @@ impl Task {
         let tracks = if self.session_runs() { self.publisher.tracks().collect() } else { Vec::new() };
         self.reporter.report(&mut self.input, tracks.into_iter(), encode_ms);
     }
-
-    /// Goes off air. `is_final` says whether the list ends with it.
-    async fn end_session(&mut self, is_final: bool) {
-        // A fault is told as long as the contributor that it is about is there.
-        let fault = self.reporter.error().filter(|_| self.input.info.is_some());
-        self.close_session(is_final).await;
-        match fault {
-            Some(fault) => self.reporter.enter(State::Error, Some(fault)),
-            None => self.reporter.enter(State::Offline, None),
-        }
-    }
-
-    /// Puts out what is there.
-    async fn close_session(&mut self, is_final: bool) {
-        let session = std::mem::replace(&mut self.session, Session::Off);
-        if matches!(session, Session::Off | Session::Intake(_)) {
-            return;
-        }
-        self.reporter.enter(State::Draining, None);
-        match session {
-            Session::Off | Session::Intake(_) => {}
-            Session::Abr(abr) => abr.finish(&mut self.publisher, &self.metrics).await,
-            Session::Passthrough(mut session) => session.finish(&mut self.publisher).await,
-        }
-        if is_final {
-            self.publisher.end_session().await;
-        } else {
-            self.publisher.save().await;
-        }
-        tracing::info!(channel = %self.config.name, is_final, "off air");
-    }
 }
 
 fn new_mapper(config: &ChannelConfig) -> Mapper {
@@ -515,26 +390,5 @@ async fn next_output(session: &mut Session) -> super::abr::Event {
     match session {
         Session::Abr(abr) => abr.next().await,
         _ => std::future::pending().await,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sessions_without_a_worker_are_tried_ever_more_rarely_and_told_ever_more_rarely() {
-        let mut now = MonoTime::default();
-        let mut retry = None;
-        let (mut delays, mut told) = (Vec::new(), 0);
-        for _ in 0..100 {
-            let next = Retry::after(retry, now);
-            delays.push(next.at.since(now).as_secs());
-            told += u32::from(next.is_told());
-            (now, retry) = (next.at, Some(next));
-        }
-        assert_eq!(delays.get(..6), Some(&[1, 2, 4, 8, 15, 15][..]));
-        assert!(delays.iter().all(|seconds| *seconds <= 15));
-        assert_eq!(told, 7);
     }
 }

@@ -10,7 +10,7 @@ use millstream_delivery::screen::{Country, Rule, Site};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::settings::Edge;
+use super::delivery::Edge;
 
 /// The header that MediaPackage's CDN authorization uses, so that a CDN that is set up for it needs no change.
 pub const SECRET_HEADER: &str = "X-MediaPackage-CDNIdentifier";

@@ -8,10 +8,11 @@ use millstream_control::channel::{ChannelConfig, ChannelName};
 use serde_json::Value;
 use utoipa::PartialSchema;
 
+use super::delivery::{Access, Edge};
 use super::layers::variable_name;
 use super::operators::Operators;
 use super::protection::{Origin, Viewers};
-use super::settings::{Access, Archive, Config, Edge, Encode, Import, Ingest, Limits, Log, Server};
+use super::settings::{Archive, Config, Encode, Import, Ingest, Limits, Log, Server};
 
 /// The sections, in the order of the page.
 pub const SECTIONS: [&str; 12] = [

@@ -1,14 +1,14 @@
 //! Every setting of the server, with its default. The doc comments are the reference page: keep them for users.
 
-use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use millstream_access::secret::Secret;
 use millstream_control::channel::{ChannelConfig, Seconds};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::address::Address;
+use super::delivery::{Access, Edge};
 use super::operators::Operators;
 use super::protection::{Origin, Viewers};
 
@@ -273,115 +273,6 @@ impl Default for Limits {
     }
 }
 
-/// The edge role (`--role edge`).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Edge {
-    /// Servers that the edge asks, the preferred one first: `http://HOST:PORT` or `https://HOST`. Origins, or other edges.
-    pub origins: Vec<String>,
-    /// PEM file with certificates that sign the origins', besides those of the system.
-    #[schema(value_type = String)]
-    pub origin_ca: PathBuf,
-    /// Secret that is sent to the origins, as `origin.secrets` there has it; at least 16 characters.
-    #[schema(value_type = String)]
-    pub origin_secret: Secret,
-    /// File with that secret instead, in one line; a change counts within seconds.
-    #[schema(value_type = String)]
-    pub origin_secret_file: PathBuf,
-    /// Header in which it is sent: `origin.secret_header` of the origins.
-    pub origin_secret_header: String,
-    /// PEM file with the certificate that the edge shows to origins, for those with `origin.client_ca`. Read at the start.
-    #[schema(value_type = String)]
-    pub origin_certificate: PathBuf,
-    /// PEM file with its private key.
-    #[schema(value_type = String)]
-    pub origin_key: PathBuf,
-    /// Bytes of objects kept in memory.
-    pub memory_bytes: u64,
-    /// Bytes of media kept on disk; 0 keeps none, less than 67108864 counts as that.
-    pub disk_bytes: u64,
-    /// Folder of the disk cache; `edge-cache` in the data folder if empty.
-    #[schema(value_type = String)]
-    pub disk_path: PathBuf,
-    /// Time without a word from an origin after which the next one is asked, too, in milliseconds; what is held on
-    /// purpose counts from when it is due. Raise it for origins that are far away.
-    pub failover_ms: u32,
-    /// Requests that one client address may make in a second, twice that in a burst; 0 for no limit. Loopback has none.
-    pub requests_per_second_per_address: u32,
-    /// Requests of one client address that may wait for an origin at once; 0 for no limit. Loopback has none.
-    pub waiting_per_address: u32,
-}
-
-impl Default for Edge {
-    fn default() -> Self {
-        Edge {
-            origins: Vec::new(),
-            origin_ca: PathBuf::new(),
-            origin_secret: Secret::default(),
-            origin_secret_file: PathBuf::new(),
-            origin_secret_header: super::protection::SECRET_HEADER.to_owned(),
-            origin_certificate: PathBuf::new(),
-            origin_key: PathBuf::new(),
-            memory_bytes: 512 << 20,
-            disk_bytes: 0,
-            disk_path: PathBuf::new(),
-            failover_ms: 150,
-            requests_per_second_per_address: 4000,
-            waiting_per_address: 4000,
-        }
-    }
-}
-
-/// Who may watch: URLs and cookies signed in CloudFront's format, checked by origins and edges (docs/access.md).
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Access {
-    /// Whether every media request needs a signed URL or signed cookies.
-    pub require: bool,
-    /// Paths that need one, if not all do: a request whose path begins so, such as `/live/news/`.
-    pub paths: Vec<String>,
-    /// Folder of trusted public keys, each in a file `KEY-PAIR-ID.pem`, also in folders that are key groups; `keys` in the
-    /// data folder if empty. Changes count within seconds.
-    #[schema(value_type = String)]
-    pub keys: PathBuf,
-    /// Folder of private keys, each in a file `KEY-PAIR-ID.private.pem`, with which `POST /api/v1/sign` signs; `signing` in
-    /// the data folder if empty.
-    #[schema(value_type = String)]
-    pub signing_keys: PathBuf,
-    /// Key groups that are trusted, besides the keys that are in none; all if empty.
-    pub groups: Vec<String>,
-    /// Networks from which no signature is needed: edges that checked it already. Addresses of connections.
-    pub edges: Vec<String>,
-    /// Networks of proxies whose word about a viewer is believed: its address, scheme and host.
-    pub trusted_proxies: Vec<String>,
-    /// Which headers these proxies set themselves: `x-forwarded` for `X-Forwarded-For`, `-Proto` and `-Host`; `cloudfront`
-    /// for `CloudFront-Viewer-Address`, `CloudFront-Forwarded-Proto` and `CloudFront-Viewer-Country`.
-    #[schema(value_type = String)]
-    pub proxy_headers: ProxyHeaders,
-    /// Web sites, such as `https://app.example`, whose pages may send signed cookies to this server from another host.
-    pub sites: Vec<String>,
-}
-
-/// What trusted proxies say, and how.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ProxyHeaders {
-    /// As most proxies and load balancers.
-    #[default]
-    XForwarded,
-    /// As CloudFront.
-    Cloudfront,
-}
-
-impl From<ProxyHeaders> for millstream_delivery::viewer::ProxyHeaders {
-    fn from(headers: ProxyHeaders) -> Self {
-        match headers {
-            ProxyHeaders::XForwarded => Self::XForwarded,
-            ProxyHeaders::Cloudfront => Self::CloudFront,
-        }
-    }
-}
-
 impl From<LogFormat> for millstream_telemetry::log::Format {
     fn from(format: LogFormat) -> Self {
         match format {
@@ -427,79 +318,6 @@ impl Config {
             .collect()
     }
 
-    /// Checks what no type says. Each error names its section and key.
-    pub fn check(&self) -> Vec<(&'static str, &'static str, String)> {
-        let mut errors = Vec::new();
-        if self.server.http == Address::OFF {
-            errors.push(("server", "http", "cannot be off; give an address such as 127.0.0.1:8080".to_owned()));
-        }
-        for (key, file) in [("tls_certificate", &self.server.tls_certificate), ("tls_key", &self.server.tls_key)] {
-            if self.server.https != Address::OFF && file.as_os_str().is_empty() {
-                errors.push(("server", key, "is needed for server.https; name a PEM file".to_owned()));
-            }
-        }
-        if self.server.data_dir.as_os_str().is_empty() {
-            errors.push(("server", "data_dir", "is empty; name a folder such as ./millstream-data".to_owned()));
-        }
-        let url = &self.archive.url;
-        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-        if !url.is_empty() && (!["file", "s3", "s3a", "gs", "gcs", "az", "azure"].contains(&scheme) || rest.is_empty())
-        {
-            let mend =
-                "use file://FOLDER, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX, or leave it out";
-            errors.push(("archive", "url", format!("is {url:?}; {mend}")));
-        }
-        if !["", "path", "virtual"].contains(&self.archive.addressing.as_str()) {
-            let value = &self.archive.addressing;
-            errors.push(("archive", "addressing", format!("is {value:?}; use path or virtual, or leave it out")));
-        }
-        for (key, networks) in [("edges", &self.access.edges), ("trusted_proxies", &self.access.trusted_proxies)] {
-            if let Some(Err(error)) =
-                networks.iter().map(|n| millstream_access::network::Network::parse(n)).find(Result::is_err)
-            {
-                errors.push(("access", key, error.to_string()));
-            }
-        }
-        let hook = &self.ingest.authorize_url;
-        if !hook.is_empty() {
-            if !hook.starts_with("http://") && !hook.starts_with("https://") {
-                errors.push(("ingest", "authorize_url", "is no URL; write https://HOST/PATH".to_owned()));
-            }
-            if self.ingest.authorize_secret.expose().len() < 16 {
-                let mend = "needs at least 16 characters, by which the service knows that it is this server that asks";
-                errors.push(("ingest", "authorize_secret", mend.to_owned()));
-            }
-        }
-        if !(100..=10_000).contains(&self.ingest.authorize_seconds.millis()) {
-            let value = self.ingest.authorize_seconds;
-            errors.push(("ingest", "authorize_seconds", format!("is {value}; use 0.1 to 10")));
-        }
-        if self.access.paths.iter().any(|path| !path.starts_with("/live/") && !path.starts_with("/vod/")) {
-            errors.push(("access", "paths", "must begin with /live/ or /vod/, such as /live/news/".to_owned()));
-        }
-        self.operators.check(&mut errors);
-        self.origin.check(self.server.https != Address::OFF, &mut errors);
-        self.viewers.check(&mut errors);
-        super::protection::check_edge(&self.edge, &mut errors);
-        if let Err(error) = millstream_telemetry::log::check(&self.log.level) {
-            errors.push(("log", "level", format!("is not valid: {error}")));
-        }
-        for (key, value, most) in [
-            ("http_connections", self.limits.http_connections, 1_000_000),
-            ("rtmp_connections", self.limits.rtmp_connections, 10_000),
-            ("rtmp_connections_per_address", self.limits.rtmp_connections_per_address, 10_000),
-        ] {
-            if !(1..=most).contains(&value) {
-                errors.push(("limits", key, format!("is {value}; use 1 to {most}")));
-            }
-        }
-        if self.limits.http_connections_per_address > 1_000_000 {
-            let value = self.limits.http_connections_per_address;
-            errors.push(("limits", "http_connections_per_address", format!("is {value}; use 0 to 1000000")));
-        }
-        errors
-    }
-
     /// The effective configuration as TOML, without secrets.
     ///
     /// # Errors
@@ -528,54 +346,5 @@ impl Config {
             text.push_str(&toml::to_string(&Channels { channel })?);
         }
         Ok(text)
-    }
-}
-
-/// An address to listen on, or none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Address(Option<SocketAddr>);
-
-impl Address {
-    /// Do not listen.
-    pub const OFF: Address = Address(None);
-
-    /// A port of the loopback address.
-    pub const fn local(port: u16) -> Self {
-        Address(Some(SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)))
-    }
-
-    /// The address; `None` if off.
-    pub const fn get(self) -> Option<SocketAddr> {
-        self.0
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(address) => write!(f, "{address}"),
-            None => f.write_str("off"),
-        }
-    }
-}
-
-impl Serialize for Address {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Address {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(d)?;
-        match text.as_str() {
-            "off" => Ok(Address::OFF),
-            text => match text.parse() {
-                Ok(address) => Ok(Address(Some(address))),
-                Err(_) => Err(serde::de::Error::custom(format!(
-                    "{text:?} is no address; write IP:PORT such as 127.0.0.1:8080 (0.0.0.0 for all interfaces), or off"
-                ))),
-            },
-        }
     }
 }

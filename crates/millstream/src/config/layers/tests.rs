@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::super::settings::{Address, LogFormat};
+use super::super::address::Address;
+use super::super::settings::LogFormat;
 use super::*;
 
 fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
