@@ -4,15 +4,18 @@
 import "./player.css";
 import { latency, ServerClock } from "./clock";
 import { Controls, type Facts } from "./controls";
-import { el, icon, setAttribute, setText } from "./dom";
+import { Cover } from "./cover";
+import { el, setAttribute } from "./dom";
 import type { Play } from "./engine";
-import { type Level, levelNames } from "./format";
+import type { PlayerFigures } from "./figures";
+import { levelNames } from "./format";
 import { Freeze } from "./freeze";
 import { makeHelp } from "./help";
 import { type Command, command } from "./keyboard";
 import { makeEngine } from "./make-engine";
 import { RecordingPoller } from "./recording";
 import { listStart, Rewind } from "./rewind";
+import { toggleFullscreen, togglePip } from "./screen";
 import { Scrubber } from "./scrubber";
 import {
   attached,
@@ -25,12 +28,14 @@ import {
   type View,
   view,
 } from "./session";
+import { Sound } from "./sound";
 import { Source } from "./source";
 import { type StatusAnswer, StatusPoller } from "./status";
 import { Storyboard } from "./storyboard";
 import { Timeline } from "./timeline";
-import { loadVolume, saveVolume } from "./volume";
 import { card, RECONNECTING_NOTICE } from "./words";
+
+export { exposeFigures, type PlayerFigures } from "./figures";
 
 export interface PlayerOptions {
   channel: string;
@@ -44,26 +49,6 @@ export interface PlayerOptions {
   keys: "page" | "focused" | "none";
   /** Told when what is shown changes, and the channel's title with it. */
   onChange?: (view: View, title: string) => void;
-}
-
-/** What tests and a developer's console may read. */
-export interface PlayerFigures {
-  state: View;
-  serverState: string | null;
-  media: string;
-  /** It plays the channel's past, from the list of that. */
-  past: boolean;
-  /** Seconds behind the camera's clock, `null` if unknown. */
-  latency: number | null;
-  stalls: number;
-  stalledSeconds: number;
-  /** Index of the level on the screen, -1 if unknown. */
-  level: number;
-  levels: (Level & { name: string })[];
-  playedSeconds: number;
-  droppedFrames: number;
-  /** The last failure, mended or not; empty if there was none. */
-  error: string;
 }
 
 const TICK_MS = 500;
@@ -80,14 +65,8 @@ export class Player {
     tabindex: -1,
   });
   private readonly root: HTMLElement;
-  private readonly label = el("p", { class: "card-label" });
-  private readonly title = el("h2", { class: "card-title" });
-  private readonly text = el("p", { class: "card-text" });
-  private readonly card: HTMLElement;
-  private readonly notice = el("p", { class: "notice", role: "status" });
-  private readonly spinner = el("div", { class: "spinner", "aria-hidden": "true" });
-  private readonly bigPlay: HTMLButtonElement;
-  private readonly unmute: HTMLButtonElement;
+  private readonly cover: Cover;
+  private readonly sound: Sound;
   private readonly help: HTMLDialogElement;
   private readonly controls: Controls;
   private readonly scrubber: Scrubber;
@@ -107,8 +86,6 @@ export class Player {
   private reloadedAt = Number.NEGATIVE_INFINITY;
   /** The viewer asked for the media, by autoplay or by a click. */
   private wanted: boolean;
-  /** Muted because the browser allows no sound without a click. */
-  private mutedByBrowser = false;
   private hideTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
@@ -117,18 +94,11 @@ export class Player {
   ) {
     this.wanted = options.autoplay;
     const { signal } = this.listeners;
-    const volume = loadVolume();
-    this.video.volume = volume.level;
-    this.video.muted = options.muted || volume.muted;
-    this.card = el(
-      "div",
-      { class: "card", role: "status" },
-      el("div", { class: "card-body" }, this.label, this.title, this.text),
+    this.sound = new Sound(this.video, options.muted);
+    this.cover = new Cover(
+      () => this.togglePlay(),
+      () => this.sound.setMuted(false),
     );
-    this.bigPlay = el("button", { type: "button", class: "big-play", "aria-label": "Play" }, icon("play"));
-    this.bigPlay.addEventListener("click", () => this.togglePlay());
-    this.unmute = el("button", { type: "button", class: "unmute" }, icon("muted"), "Turn the sound on");
-    this.unmute.addEventListener("click", () => this.setMuted(false));
     this.help = makeHelp();
     this.recorded = options.asset !== undefined;
     const base =
@@ -159,16 +129,16 @@ export class Player {
     this.controls = new Controls(
       {
         togglePlay: () => this.togglePlay(),
-        toggleMute: () => this.setMuted(!this.video.muted),
-        setVolume: (level) => this.setVolume(level),
+        toggleMute: () => this.sound.setMuted(!this.video.muted),
+        setVolume: (level) => this.sound.setVolume(level),
         goLive: () => this.goLive(),
         toggleCaptions: () => this.toggleCaptions(),
         selectLevel: (index) => {
           this.source.current()?.select(index);
           this.render();
         },
-        togglePip: () => void this.togglePip(),
-        toggleFullscreen: () => void this.toggleFullscreen(),
+        togglePip: () => void togglePip(this.video),
+        toggleFullscreen: () => this.toggleFullscreen(),
       },
       this.scrubber.root,
     );
@@ -177,11 +147,7 @@ export class Player {
       { class: "player", role: "region", "aria-label": `Player: ${options.channel}`, tabindex: -1 },
       this.video,
       this.freeze.root,
-      this.card,
-      this.spinner,
-      this.bigPlay,
-      this.unmute,
-      this.notice,
+      ...this.cover.parts(),
       this.controls.root,
       this.controls.menu,
       this.help,
@@ -220,7 +186,7 @@ export class Player {
     }
     this.video.textTracks.addEventListener("addtrack", () => this.render(), { signal });
     this.video.addEventListener("click", () => this.onVideoClick(), { signal });
-    this.video.addEventListener("dblclick", () => void this.toggleFullscreen(), { signal });
+    this.video.addEventListener("dblclick", () => this.toggleFullscreen(), { signal });
     document.addEventListener("fullscreenchange", () => this.render(), { signal });
     for (const name of ["pointermove", "pointerdown", "focusin", "keydown"]) {
       this.root.addEventListener(name, () => this.wake(), { signal });
@@ -325,14 +291,7 @@ export class Player {
   // What the viewer does
 
   private async play(): Promise<void> {
-    try {
-      await this.video.play();
-    } catch (error) {
-      if (!(error instanceof DOMException) || error.name !== "NotAllowedError" || this.video.muted) return;
-      this.mutedByBrowser = true;
-      this.video.muted = true;
-      await this.video.play().catch(() => undefined);
-    }
+    await this.sound.play();
     this.render();
   }
 
@@ -355,24 +314,6 @@ export class Player {
     // A finger's first touch only brings the controls.
     if (matchMedia("(pointer: coarse)").matches && this.wanted) return;
     this.togglePlay();
-  }
-
-  private setMuted(muted: boolean): void {
-    this.mutedByBrowser = false;
-    this.video.muted = muted;
-    if (!muted && this.video.volume === 0) this.video.volume = 0.5;
-    this.keepVolume();
-  }
-
-  private setVolume(level: number): void {
-    this.mutedByBrowser = false;
-    this.video.volume = Math.min(1, Math.max(0, level));
-    this.video.muted = level <= 0;
-    this.keepVolume();
-  }
-
-  private keepVolume(): void {
-    saveVolume({ level: this.video.volume, muted: this.video.muted });
   }
 
   private goLive(): void {
@@ -402,25 +343,8 @@ export class Player {
     this.render();
   }
 
-  private async togglePip(): Promise<void> {
-    try {
-      if (document.pictureInPictureElement === this.video) await document.exitPictureInPicture();
-      else if (this.video.readyState > 0) await this.video.requestPictureInPicture();
-    } catch {
-      // Refused by the browser; nothing changes.
-    }
-  }
-
-  private async toggleFullscreen(): Promise<void> {
-    try {
-      if (document.fullscreenElement !== null) await document.exitFullscreen();
-      else if (this.root.requestFullscreen) await this.root.requestFullscreen();
-      // iPhones can only show the bare video.
-      else
-        (this.video as HTMLVideoElement & { webkitEnterFullscreen?: () => void }).webkitEnterFullscreen?.();
-    } catch {
-      // Refused by the browser; nothing changes.
-    }
+  private toggleFullscreen(): void {
+    void toggleFullscreen(this.root, this.video);
   }
 
   showHelp(): void {
@@ -442,11 +366,11 @@ export class Player {
       case "play":
         return this.togglePlay();
       case "mute":
-        return this.setMuted(!this.video.muted);
+        return this.sound.setMuted(!this.video.muted);
       case "fullscreen":
-        return void this.toggleFullscreen();
+        return this.toggleFullscreen();
       case "pip":
-        return void this.togglePip();
+        return void togglePip(this.video);
       case "captions":
         return this.toggleCaptions();
       case "live":
@@ -454,9 +378,9 @@ export class Player {
       case "help":
         return this.showHelp();
       case "louder":
-        return this.setVolume((this.video.muted ? 0 : this.video.volume) + 0.1);
+        return this.sound.change(0.1);
       case "quieter":
-        return this.setVolume((this.video.muted ? 0 : this.video.volume) - 0.1);
+        return this.sound.change(-0.1);
       case "back":
         return this.skip(-SKIP_SECONDS);
       case "forward":
@@ -507,18 +431,13 @@ export class Player {
         ? null
         : card(shown, this.name(), this.recorded);
     this.root.dataset.view = waitsForClick ? "waiting" : shown;
-    this.card.hidden = words === null;
-    if (words !== null) {
-      setText(this.label, words.label);
-      setText(this.title, words.title);
-      setText(this.text, words.text);
-    }
-    this.card.dataset.busy = String(words?.busy === true);
-    this.notice.hidden = shown !== "reconnecting";
-    setText(this.notice, shown === "reconnecting" ? RECONNECTING_NOTICE : "");
-    this.spinner.hidden = !(hasPicture && (media === "stalled" || media === "loading"));
-    this.bigPlay.hidden = !(waitsForClick || (hasPicture && media === "paused") || over);
-    this.unmute.hidden = !(this.mutedByBrowser && this.video.muted && hasPicture);
+    this.cover.show({
+      words,
+      notice: shown === "reconnecting" ? RECONNECTING_NOTICE : "",
+      spins: hasPicture && (media === "stalled" || media === "loading"),
+      offersPlay: waitsForClick || (hasPicture && media === "paused") || over,
+      offersSound: this.sound.mutedByBrowser && this.video.muted && hasPicture,
+    });
     this.controls.root.hidden = !hasPicture;
     this.controls.show(this.facts(hasPicture));
     this.scrubber.show(hasPicture ? this.timeline.range() : null);
@@ -552,13 +471,4 @@ export class Player {
     this.shownKey = key;
     this.options.onChange?.(shown, this.name());
   }
-}
-
-/** Puts the figures where tests and a developer's console find them: `window.millstream`. */
-export function exposeFigures(player: Player): void {
-  const figures = {} as PlayerFigures;
-  for (const name of Object.keys(player.figures()) as (keyof PlayerFigures)[]) {
-    Object.defineProperty(figures, name, { enumerable: true, get: () => player.figures()[name] });
-  }
-  Object.defineProperty(window, "millstream", { value: figures, configurable: true });
 }
