@@ -74,7 +74,7 @@ describe("console", { timeout: 180_000 }, () => {
     await button("Settings").click();
     await page.getByLabel("Title").fill("Harbour, north side");
     await button("Save").click();
-    await page.getByRole("heading", { name: "Harbour, north side" }).waitFor();
+    await page.getByRole("heading", { name: "Harbour, north side", level: 1 }).waitFor();
     const { config } = await server.json("/api/v1/channels/harbour");
     assert.equal(config.title, "Harbour, north side");
 

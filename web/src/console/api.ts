@@ -32,6 +32,25 @@ export function refusal(status: number, body: unknown): ApiError {
   return new ApiError(detail ?? `The server answered ${status}.`, status, settings);
 }
 
+/** What settings are called in sentences. */
+const LABELS: Record<string, string> = {
+  name: "The name",
+  channels: "The list of channels",
+  role: "The role",
+  password: "The password",
+  present: "The present password",
+};
+
+/** A refusal in words: each setting that was not accepted, else the whole. */
+export function said(error: ApiError): string {
+  const own = error.settings.map(({ field, message }) => {
+    const label = LABELS[field];
+    if (label !== undefined) return `${label} ${message}`;
+    return field === "" ? message : `${field}: ${message}`;
+  });
+  return own.length > 0 ? own.join("; ") : error.message;
+}
+
 /** Sent to the window when a request is refused because nobody is logged in any more. */
 export const SIGNED_OUT = "millstream:signed-out";
 

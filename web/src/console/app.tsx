@@ -8,13 +8,23 @@ import { ChannelPage } from "./channel-page";
 import { Chip } from "./chip";
 import { Mark } from "./mark";
 import type { Channel, ServerInfo } from "./model";
+import { PasswordPage } from "./password-page";
 import { RecordingPage } from "./recording-page";
 import { RecordingsPage } from "./recordings-page";
+import { mayCreate } from "./session";
 import { change, creation, draftOf, emptyDraft } from "./settings";
 import { usePolling } from "./use-polling";
 import { go, hashOf, type Route, useRoute } from "./use-route";
-import { Who } from "./who";
+import { UsersPage } from "./users-page";
+import { Needs, useDoor, useMay, Who } from "./who";
 import { listLine } from "./words";
+
+const TITLES: { [page in Route["page"]]?: string } = {
+  recordings: "Recordings",
+  recording: "Recordings",
+  users: "Users and tokens",
+  password: "Your password",
+};
 
 const WIDE = "(min-width: 900px)";
 
@@ -32,6 +42,8 @@ function useWide(): boolean {
 export function App() {
   const { channels, server, error, refresh } = usePolling();
   const wide = useWide();
+  const caller = useDoor()?.session.caller ?? null;
+  const creates = mayCreate(caller, channels?.map((c) => c.name) ?? []);
   const asked = useRoute();
   const [keys, setKeys] = useState<Record<string, string | null>>({});
   // There is room for a channel beside the list: the first one is open until another is chosen.
@@ -42,7 +54,8 @@ export function App() {
   const setKey = (of: string, key: string | null) => setKeys((all) => ({ ...all, [of]: key }));
 
   useEffect(() => {
-    if (asked.page === "recordings" || asked.page === "recording") document.title = "Recordings · Millstream";
+    const title = TITLES[asked.page];
+    if (title !== undefined) document.title = `${title} · Millstream`;
     else document.title = channel === null ? "Millstream" : `${channel.title} · Millstream`;
   }, [channel, asked.page]);
 
@@ -58,39 +71,51 @@ export function App() {
         <RecordingsPage />
       ) : asked.page === "recording" ? (
         <RecordingPage key={asked.id} id={asked.id} />
+      ) : asked.page === "users" ? (
+        <Needs least="admin" wholeServer>
+          <UsersPage />
+        </Needs>
+      ) : asked.page === "password" ? (
+        <PasswordPage />
       ) : channels === null ? (
         error === null ? (
           <p class="loading">Loading…</p>
         ) : null
       ) : (
         <div class="layout">
-          <Sidebar channels={channels} open={name} />
+          <Sidebar channels={channels} open={name} creates={creates} />
           <main>
             {route.page === "new" ? (
-              <ChannelForm
-                creating
-                draft={emptyDraft()}
-                onCancel={() => go({ page: "list" })}
-                onSubmit={async (draft) => {
-                  const created = await api.create(creation(draft));
-                  setKey(created.channel.name, created.key);
-                  await refresh();
-                  go({ page: "channel", name: created.channel.name });
-                }}
-              />
+              <Needs least="operator">
+                <ChannelForm
+                  creating
+                  names={caller?.channels ?? null}
+                  draft={emptyDraft()}
+                  onCancel={() => go({ page: "list" })}
+                  onSubmit={async (draft) => {
+                    const created = await api.create(creation(draft));
+                    setKey(created.channel.name, created.key);
+                    await refresh();
+                    go({ page: "channel", name: created.channel.name });
+                  }}
+                />
+              </Needs>
             ) : null}
             {route.page === "edit" && channel !== null ? (
-              <ChannelForm
-                key={channel.name}
-                creating={false}
-                draft={draftOf(channel.name, channel.settings)}
-                onCancel={() => go({ page: "channel", name: channel.name })}
-                onSubmit={async (draft) => {
-                  await api.change(channel.name, change(draft, channel.settings), channel.revision);
-                  await refresh();
-                  go({ page: "channel", name: channel.name });
-                }}
-              />
+              <Needs least="operator">
+                <ChannelForm
+                  key={channel.name}
+                  creating={false}
+                  names={null}
+                  draft={draftOf(channel.name, channel.settings)}
+                  onCancel={() => go({ page: "channel", name: channel.name })}
+                  onSubmit={async (draft) => {
+                    await api.change(channel.name, change(draft, channel.settings), channel.revision);
+                    await refresh();
+                    go({ page: "channel", name: channel.name });
+                  }}
+                />
+              </Needs>
             ) : null}
             {route.page === "channel" && channel !== null ? (
               <ChannelPage
@@ -111,7 +136,7 @@ export function App() {
                 </a>
               </div>
             ) : null}
-            {route.page === "list" && channels.length === 0 ? <NoChannels /> : null}
+            {route.page === "list" && channels.length === 0 ? <NoChannels creates={creates} /> : null}
           </main>
         </div>
       )}
@@ -121,6 +146,8 @@ export function App() {
 
 function Header({ server, route }: { server: ServerInfo | null; route: Route }) {
   const isArchive = route.page === "recordings" || route.page === "recording";
+  const isElsewhere = isArchive || route.page === "users" || route.page === "password";
+  const isAdmin = useMay("admin", true);
   return (
     <header class="top-bar">
       <a class="mark" href="#/">
@@ -128,12 +155,17 @@ function Header({ server, route }: { server: ServerInfo | null; route: Route }) 
         Millstream
       </a>
       <nav class="areas" aria-label="Areas">
-        <a href="#/" aria-current={isArchive ? undefined : "page"}>
+        <a href="#/" aria-current={isElsewhere ? undefined : "page"}>
           Channels
         </a>
         <a href={hashOf({ page: "recordings" })} aria-current={isArchive ? "page" : undefined}>
           Recordings
         </a>
+        {isAdmin ? (
+          <a href={hashOf({ page: "users" })} aria-current={route.page === "users" ? "page" : undefined}>
+            Users
+          </a>
+        ) : null}
       </nav>
       {server === null ? null : (
         <p class="muted server-line">
@@ -146,15 +178,17 @@ function Header({ server, route }: { server: ServerInfo | null; route: Route }) 
   );
 }
 
-function Sidebar(props: { channels: Channel[]; open: string | null }) {
+function Sidebar(props: { channels: Channel[]; open: string | null; creates: boolean }) {
   if (props.channels.length === 0) return null;
   return (
     <nav class="sidebar" aria-label="Channels">
       <div class="sidebar-head">
         <h2>Channels</h2>
-        <a class="button small" href={hashOf({ page: "new" })} data-needs="operator">
-          New channel
-        </a>
+        {props.creates ? (
+          <a class="button small" href={hashOf({ page: "new" })}>
+            New channel
+          </a>
+        ) : null}
       </div>
       <ul>
         {props.channels.map((c) => (
@@ -180,7 +214,15 @@ function Sidebar(props: { channels: Channel[]; open: string | null }) {
   );
 }
 
-function NoChannels() {
+function NoChannels({ creates }: { creates: boolean }) {
+  if (!creates) {
+    return (
+      <div class="empty-state">
+        <h1>No channels yet</h1>
+        <p>There is none that you may see. Whoever is an operator can create one.</p>
+      </div>
+    );
+  }
   return (
     <div class="empty-state">
       <h1>No channels yet</h1>
@@ -188,7 +230,7 @@ function NoChannels() {
         A channel takes what your encoder sends and gives viewers a page to watch it on. Create one, then
         point OBS at it.
       </p>
-      <a class="button primary" href={hashOf({ page: "new" })} data-needs="operator">
+      <a class="button primary" href={hashOf({ page: "new" })}>
         Create a channel
       </a>
     </div>

@@ -76,6 +76,8 @@ function LadderRows(props: { rows: RowDraft[]; onChange: (rows: RowDraft[]) => v
 export function ChannelForm(props: {
   draft: Draft;
   creating: boolean;
+  /** The names that channels may have, if whoever is logged in is for some only. */
+  names: string[] | null;
   onSubmit: (draft: Draft) => Promise<void>;
   onCancel: () => void;
 }) {
@@ -111,7 +113,7 @@ export function ChannelForm(props: {
           label="Name"
           name="name"
           errors={settings}
-          hint="In the address that viewers open; it never changes. Small letters, digits, - and _."
+          hint={`In the address that viewers open; it never changes. Small letters, digits, - and _.${props.names === null ? "" : ` Yours: ${props.names.join(", ")}.`}`}
         >
           {(a) => (
             <input

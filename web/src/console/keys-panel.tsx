@@ -1,7 +1,7 @@
 // The stream keys of a channel: who may publish, and with which key somebody does.
 
 import { useCallback, useEffect, useState } from "preact/hooks";
-import type { ApiError, SettingError } from "./api";
+import { type ApiError, said } from "./api";
 import { Confirm } from "./confirm";
 import { CopyField } from "./copy";
 import { type Key, keyLine, keysApi, parseNetworks } from "./keys";
@@ -157,11 +157,7 @@ function AddKey(props: {
       });
       props.onMade(name.trim(), secret);
     } catch (reason) {
-      const { message, settings } = reason as ApiError;
-      const own = settings.map((s: SettingError) =>
-        s.field === "" ? s.message : `${s.field}: ${s.message}`,
-      );
-      setError(own.length > 0 ? own.join("; ") : message);
+      setError(said(reason as ApiError));
       setBusy(false);
     }
   };

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { credentials, may, mustLogIn, parseSession, whyNot } from "./session";
+import { credentials, may, mayCreate, mustLogIn, parseSession, whyNot } from "./session";
 
 describe("session", () => {
   test("who is logged in", () => {
@@ -40,6 +40,16 @@ describe("session", () => {
     expect(may({ ...caller, channels: ["news"] }, "operator", false)).toBe(true);
     expect(may({ ...caller, channels: ["news"] }, "viewer", true)).toBe(false);
     expect(may(null, "viewer", false)).toBe(false);
+  });
+
+  test("a channel is created where a name is free", () => {
+    const caller = { name: "a", kind: "user", role: "operator" as const, channels: ["news", "acme-*"] };
+    expect(mayCreate(caller, ["news"])).toBe(true);
+    expect(mayCreate({ ...caller, channels: ["news"] }, ["sport"])).toBe(true);
+    expect(mayCreate({ ...caller, channels: ["news"] }, ["news"])).toBe(false);
+    expect(mayCreate({ ...caller, channels: null }, ["news"])).toBe(true);
+    expect(mayCreate({ ...caller, role: "viewer" }, [])).toBe(false);
+    expect(mayCreate(null, [])).toBe(false);
   });
 
   test("a token stands for user and password", () => {

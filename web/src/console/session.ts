@@ -2,10 +2,13 @@
 
 export type Role = "viewer" | "operator" | "admin";
 
+/** The least first; each may do all that the one before may. */
+export const ROLES: Role[] = ["viewer", "operator", "admin"];
+
 export interface Caller {
   name: string;
   role: Role;
-  /** `user`, `token`, `first_token`, `configuration` or `machine`. */
+  /** `user`, `openid`, `token`, `first_token`, `configuration` or `machine`. */
   kind: string;
   /** The channels it is for; `null` for all. */
   channels: string[] | null;
@@ -24,6 +27,8 @@ export function whyNot(hash: string): string | null {
   const why = {
     "#log-in=no-role": "You are known, but have no role here. Ask an admin for one.",
     "#log-in=ended": "That log-in took too long, or was broken off. Try again.",
+    "#log-in=away":
+      "The log-in service cannot be used now. Try again, or log in with a user and password. The server’s log says why.",
     "#log-in=failed": "The log-in service gave no usable answer. The server’s log says why.",
   }[hash];
   return why ?? null;
@@ -32,7 +37,7 @@ export function whyNot(hash: string): string | null {
 export function parseSession(value: unknown): Session {
   const f = (value ?? {}) as Record<string, unknown>;
   const c = (f.caller ?? null) as Record<string, unknown> | null;
-  const role = (["viewer", "operator", "admin"] as const).find((r) => r === c?.role);
+  const role = ROLES.find((r) => r === c?.role);
   // Only an address of this server: a page elsewhere is not where one logs in.
   const openid = typeof f.openid === "string" && /^\/[^/\\]/.test(f.openid) ? f.openid : null;
   // What cannot be read is nobody: the server refuses anyway.
@@ -44,12 +49,17 @@ export function parseSession(value: unknown): Session {
   return { required: f.required !== false, caller: { name: c.name, role, kind, channels }, openid };
 }
 
-const ROLES: Role[] = ["viewer", "operator", "admin"];
-
 /** Whether somebody has a role, for the whole server if it takes that. */
 export function may(caller: Caller | null, role: Role, wholeServer: boolean): boolean {
   if (caller === null || (wholeServer && caller.channels !== null)) return false;
   return ROLES.indexOf(caller.role) >= ROLES.indexOf(role);
+}
+
+/** Whether somebody may create a channel, with these there already: one of their names. */
+export function mayCreate(caller: Caller | null, there: string[]): boolean {
+  if (!may(caller, "operator", false)) return false;
+  const theirs = caller?.channels ?? null;
+  return theirs === null || theirs.some((name) => name.endsWith("*") || !there.includes(name));
 }
 
 /** Whether the page asks for a log-in. */

@@ -6,11 +6,15 @@ export type Route =
   | { page: "list" }
   | { page: "new" }
   | { page: "recordings" }
+  | { page: "users" }
+  | { page: "password" }
   | { page: "recording"; id: string }
   | { page: "channel"; name: string }
   | { page: "edit"; name: string };
 
 export function parseRoute(hash: string): Route {
+  if (hash === "#/users") return { page: "users" };
+  if (hash === "#/password") return { page: "password" };
   const asset = /^#\/recordings(?:\/([a-z0-9][a-z0-9_-]{0,127}))?$/.exec(hash);
   if (asset !== null) return asset[1] ? { page: "recording", id: asset[1] } : { page: "recordings" };
   const match = /^#\/(new$|channels\/([a-z0-9][a-z0-9_-]{0,63})(\/edit)?$)/.exec(hash);
@@ -23,6 +27,10 @@ export function hashOf(route: Route): string {
   switch (route.page) {
     case "list":
       return "#/";
+    case "users":
+      return "#/users";
+    case "password":
+      return "#/password";
     case "recordings":
       return "#/recordings";
     case "recording":

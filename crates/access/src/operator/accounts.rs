@@ -170,9 +170,12 @@ impl Accounts {
     ///
     /// # Errors
     /// There was an admin and is none any more, so nobody could make one. With neither a token nor a user left, that is
-    /// right where the API is `open` again then.
+    /// right where the API is `open` again then. And where it was open, the first one is an admin: it closes the API.
     pub fn follow_at(&self, before: &Accounts, open: bool, now: UtcTime) -> Result<(), AccountError> {
         let loses_last = before.have_admin_at(now) && !self.have_admin_at(now);
+        if open && before.is_empty() && !self.is_empty() && !self.have_admin_at(now) {
+            return Err(AccountError::FirstAdmin);
+        }
         if loses_last && !(self.is_empty() && open) { Err(AccountError::LastAdmin) } else { Ok(()) }
     }
 }
@@ -204,6 +207,11 @@ pub enum AccountError {
     /// A bound is reached.
     #[error("there are 500 already, the most there can be; remove some")]
     TooMany,
+    /// Nobody could make another one.
+    #[error(
+        "the first user or token is to be an admin, since it ends that whoever is on this machine may do everything"
+    )]
+    FirstAdmin,
     /// Nobody could make another admin.
     #[error("this is the last admin; make another one first, or nobody could change tokens and users any more")]
     LastAdmin,
@@ -255,6 +263,10 @@ mod tests {
         after.remove_token(&name("root")).unwrap();
         assert_eq!(after.follow_at(&before, true, at(0)), Err(AccountError::LastAdmin));
         assert_eq!(after.follow_at(&before, true, at(10)), Ok(()), "it had ended: nothing is lost");
+        let none = Accounts::default();
+        assert_eq!(after.follow_at(&none, true, at(0)), Err(AccountError::FirstAdmin), "it would close the API");
+        assert_eq!(after.follow_at(&none, false, at(0)), Ok(()), "the first token makes an admin still");
+        assert_eq!(before.follow_at(&none, true, at(0)), Ok(()));
         let only = |accounts: &mut Accounts| accounts.remove_token(&name("ci")).unwrap();
         only(&mut before);
         only(&mut after);

@@ -166,7 +166,7 @@ pub(super) async fn password(
     match changed {
         Ok(()) => Ok(StatusCode::NO_CONTENT.into_response()),
         // The log-in is as good as before: 401 would say that it is not.
-        Err(LogInError::Password) => Err(invalid("present", "is not your present password")),
+        Err(LogInError::Password) => Err(invalid("present", "is not right; it is the one that you log in with")),
         Err(error) => Err(error.into()),
     }
 }
