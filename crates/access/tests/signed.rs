@@ -4,6 +4,7 @@
 use core::net::IpAddr;
 
 use aws_lc_rs::rand::SystemRandom;
+use millstream_access::signed::credentials::is_reserved;
 use millstream_access::signed::resource::Url;
 use millstream_access::signed::sign::{KeyType, Terms};
 use millstream_access::signed::{
@@ -228,6 +229,48 @@ fn meaning(url: &str) -> Option<(String, Vec<(String, String)>)> {
     let mut pairs: Vec<(String, String)> = pairs.map(|(n, v)| (n.to_owned(), unescape(v))).collect();
     pairs.sort();
     Some((base.to_owned(), pairs))
+}
+
+/// The pairs of a URL that belong to the signature.
+fn signature_of(url: &str) -> Vec<(String, String)> {
+    let mut pairs = meaning(url).map(|(_, pairs)| pairs).unwrap_or_default();
+    pairs.retain(|(name, _)| is_reserved(name));
+    pairs
+}
+
+/// Every byte in its turn, of every type of key and hash, asked of a server that remembers the right signature: what is
+/// changed is refused or means the same. A wildcard covers other URLs by right, with the same signature only.
+#[test]
+fn each_byte_flipped_is_refused_or_means_the_same() {
+    let (mut asked, mut same) = (0, 0);
+    for (name, signed, cookies) in vectors() {
+        let verifier = verifier();
+        let url = if name.contains("query") { format!("{URL}?audience=a%20b&x=") } else { URL.to_owned() };
+        assert!(ask(&verifier, &signed, "").is_ok() && ask(&verifier, &url, &cookies).is_ok(), "{name}");
+        let flipped = |text: &str, at: usize| {
+            let mut bytes = text.as_bytes().to_vec();
+            bytes[at] ^= 1 << (at % 7);
+            String::from_utf8(bytes).unwrap()
+        };
+        let wide = ["wildcard", "everything", "another order"].iter().any(|wide| name.contains(wide));
+        for at in 0..signed.len() {
+            let changed = flipped(&signed, at);
+            asked += 1;
+            if ask(&verifier, &changed, "").is_ok() {
+                same += 1;
+                assert_eq!(signature_of(&changed), signature_of(&signed), "{name}: byte {at}");
+                assert!(wide || meaning(&changed) == meaning(&signed), "{name}: byte {at}");
+            }
+        }
+        // White space between cookies means nothing.
+        for at in (0..cookies.len()).filter(|at| cookies.as_bytes()[*at] != b' ') {
+            asked += 1;
+            assert!(ask(&verifier, &url, &flipped(&cookies, at)).is_err(), "{name}, cookies: byte {at}");
+        }
+        assert!(ask(&verifier, &signed, "").is_ok(), "{name}: still");
+    }
+    println!("{asked} asked, {same} covered by a wildcard");
+    assert!(asked > 20_000);
 }
 
 proptest! {
