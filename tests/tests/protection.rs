@@ -155,18 +155,33 @@ fn a_ladder_in_cbcs_and_its_recording() {
             seen.insert(path.clone(), viewer.bytes(&path).unwrap());
         }
     }
-    publisher.stop();
-
-    let asset = wait_for("the recording to end", UP, || {
-        let list = get_json(&server.url("/api/v1/assets?channel=demo&state=ended"))?;
-        Some(list["assets"].as_array()?.first()?["id"].as_str()?.to_owned())
+    let asset = |state: &str| {
+        wait_for("the recording", UP, || {
+            let list = get_json(&server.url(&format!("/api/v1/assets?channel=demo&state={state}")))?;
+            Some(list["assets"].as_array()?.first()?["id"].as_str()?.to_owned())
+        })
+    };
+    let mut recorded = Viewer::new(server.url(&format!("/vod/{}/", asset("recording"))));
+    // STANDARDS 1.16: it grows over a change of keys, which is none of tracks.
+    wait_for("a growing list with both keys", UP, || {
+        let list = recorded.media(&pictures[0]).filter(|list| !list.ended)?;
+        let maps: BTreeSet<_> = list.segments.iter().filter_map(|s| Some(s.map.as_ref()?.0.clone())).collect();
+        (maps.len() >= 2 && list.segments.len() > 8).then_some(())
     });
-    let mut recorded = Viewer::new(server.url(&format!("/vod/{asset}/")));
+    let options = Options { duration: Duration::from_secs(1), ..Options::default() };
+    let report = live(&mut Http::new(), &recorded.url("index.m3u8"), options);
+    // It is written every ten seconds, which is late for a live list.
+    let faults: Vec<_> = report.findings.iter().filter(|f| matches!(f.rule, "1.16" | "1.51" | "3.17")).collect();
+    assert!(faults.is_empty() && report.segments > 8, "{faults:?} {report:?}");
+    publisher.stop();
+    asset("ended");
     for name in pictures.iter().chain([&sound]) {
         wait_for("the last lists", UP, || recorded.media(name).filter(|list| list.ended));
     }
     wait_for("the last list of lists", UP, || recorded.multivariant().filter(|list| !list.i_frames.is_empty()));
     assert_clean(&recorded.url("index.m3u8"), Some(recorded.url("manifest.mpd")), 0);
+    let text = recorded.bytes(&format!("{}/index.m3u8", pictures[0])).unwrap();
+    assert!(!String::from_utf8_lossy(&text).contains("#EXT-X-DISCONTINUITY\n"), "a change of keys is no discontinuity");
     for (path, bytes) in &seen {
         assert_eq!(recorded.bytes(path).as_ref(), Some(bytes), "{path} is not what was live");
     }
@@ -181,9 +196,45 @@ fn a_ladder_in_cbcs_and_its_recording() {
     assert_eq!(recorded.get("asset.mp4").map(|r| r.status), Some(409));
 }
 
+/// A ladder of one rendition.
+fn ladder_of(codec: &str, low_latency: bool) -> Channel {
+    let video = format!("name = \"v\"\nheight = 180\ncodec = \"{codec}\"\npreset = \"ultrafast\"");
+    let preset = if codec == "av1" { video.replace("ultrafast", "12") } else { video };
+    Channel::new("demo").set(&format!("low_latency = {low_latency}\n[[channel.ladder.video]]\n{preset}"))
+}
+
+#[test]
+fn hevc_and_av1_in_cbcs() {
+    for codec in ["hevc", "av1"] {
+        let server = server(ladder_of(codec, true), "");
+        let publisher = Publisher::start(&server, "test-key-demo", &Source::small());
+        let mut viewer = server.viewer("demo");
+        viewer.wait_listed(4, UP);
+        assert_clean(&viewer.url("index.m3u8"), Some(viewer.url("manifest.mpd")), 10);
+        let (pictures, sound) = pictures_and_sound(&mut viewer);
+        let init = viewer.bytes(&format!("{}/init.mp4", pictures[0])).unwrap();
+        let entry = if codec == "hevc" { b"frmahvc1" } else { b"frmaav01" };
+        assert!(init.windows(8).any(|w| w == entry), "{codec}");
+        assert_eq!(decodes(&mut viewer, &pictures[0], false), BTreeSet::from([hex(&VIDEO[0][..32])]), "{codec}");
+        decodes(&mut viewer, &sound, true);
+        publisher.stop();
+    }
+}
+
 #[test]
 fn cenc_is_offered_in_dash_alone_and_ffmpeg_decrypts_it() {
-    let server = server(Channel::passthrough("demo"), "scheme = \"cenc\"");
+    cenc(Channel::passthrough("demo"));
+}
+
+#[test]
+fn hevc_and_av1_in_cenc() {
+    // Without low latency the MPD lists its segments.
+    cenc(ladder_of("hevc", false));
+    cenc(ladder_of("av1", false));
+}
+
+fn cenc(channel: Channel) {
+    let server = server(channel, "scheme = \"cenc\"");
     let _publisher = Publisher::start(&server, "test-key-demo", &Source::small());
     server.wait_state("demo", "live", UP);
     let viewer = server.viewer("demo");

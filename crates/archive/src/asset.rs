@@ -1,10 +1,12 @@
 //! `asset.json`: what an asset is. A small document, written with conditional puts.
 
+use millstream_media::cmaf::init_segment;
 use millstream_media::codec::VideoConfig;
 use millstream_media::grid::FrameRate;
 use millstream_media::protection::Signalling;
 use millstream_media::time::{Timescale, UtcTime};
 use millstream_media::track::{RenditionName, Track, TrackMedia};
+use millstream_window::period::init_version;
 use serde::{Deserialize, Serialize};
 
 use crate::index::Row;
@@ -288,6 +290,13 @@ impl LineUp {
         self.init == other.init && self.tracks == other.tracks
     }
 
+    /// Whether playlists go on from rows of this one to rows of `other` without a discontinuity: it is as this one, or
+    /// has other keys for the same tracks (STANDARDS 1.16).
+    pub fn continues_in(&self, other: &LineUp) -> bool {
+        let mut pairs = self.tracks.iter().zip(&other.tracks);
+        self.is_as(other) || self.tracks.len() == other.tracks.len() && pairs.all(|(a, b)| a.differs_in_key(b))
+    }
+
     /// The track of this name.
     pub fn track(&self, name: &RenditionName) -> Option<(usize, &TrackInfo)> {
         self.tracks.iter().enumerate().find(|(_, t)| t.name == *name)
@@ -324,6 +333,10 @@ pub struct TrackInfo {
     /// What manifests say of its encryption, if it is encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protection: Option<Signalling>,
+    /// Of an encrypted track: the version that its init segment would have if it were clear. Where it changes, more than
+    /// a key does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clear_version: Option<String>,
 }
 
 /// The shape of a track.
@@ -382,7 +395,26 @@ impl TrackInfo {
             media,
             pictures: false,
             protection: None,
+            clear_version: None,
         }
+    }
+
+    /// A live track that is encrypted, if anything is said of that.
+    pub fn protected(track: &Track, protection: Option<Signalling>) -> Self {
+        let version = |_: &Signalling| init_version(&[(track.clone(), init_segment(track))]);
+        TrackInfo { clear_version: protection.as_ref().map(version), protection, ..TrackInfo::of(track) }
+    }
+
+    /// Whether it is encrypted, and the same with the same key: then its init segment is, too.
+    pub fn is_same_protected(&self, other: &Self) -> bool {
+        self.clear_version.is_some() && self == other
+    }
+
+    /// Whether nothing differs but the key (STANDARDS 1.16: that is no discontinuity).
+    fn differs_in_key(&self, other: &Self) -> bool {
+        let (Some(mine), Some(theirs)) = (&self.protection, &other.protection) else { return false };
+        let under_other = TrackInfo { protection: Some(theirs.clone()), ..self.clone() };
+        mine.scheme == theirs.scheme && self.clear_version.is_some() && under_other == *other
     }
 
     /// Whether it is a video track.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use millstream_media::time::UtcTime;
 use serde::{Deserialize, Serialize};
 
-use crate::asset::{Asset, AssetId, State};
+use crate::asset::{Asset, AssetId, MAX_LINE_UPS, State};
 use crate::documents;
 use crate::layout;
 use crate::store::{Store, StoreError};
@@ -79,6 +79,7 @@ pub async fn begin(
             let page = Duration::from_secs(layout::PAGE_SECONDS.unsigned_abs());
             asset.target_duration == target_duration
                 && start.since(asset.start.unwrap_or(asset.created)) < rule.longest
+                && asset.line_ups.len() < MAX_LINE_UPS
                 && start.since(last + page) <= rule.pause
         }
         None => false,

@@ -76,7 +76,7 @@ fn write(view: &View<'_>, track: &TrackInfo, iframes: bool) -> String {
     let _ = write!(
         out,
         "#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-TARGETDURATION:{}\n#EXT-X-PLAYLIST-TYPE:{kind}\n\
-         #EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-INDEPENDENT-SEGMENTS\n{only}",
+         #EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-DISCONTINUITY-SEQUENCE:0\n#EXT-X-INDEPENDENT-SEGMENTS\n{only}",
         view.target_duration
     );
     let mut state = Written::default();
@@ -98,6 +98,8 @@ fn write(view: &View<'_>, track: &TrackInfo, iframes: bool) -> String {
 #[derive(Default)]
 struct Written<'a> {
     map: Option<(&'a RenditionName, &'a str)>,
+    /// The track of the row before.
+    track: Option<&'a TrackInfo>,
     /// The keys in force (STANDARDS 1.51).
     keys: &'a [String],
     /// The page whose first row said its date: once a page, so that rounded durations never add up to a frame.
@@ -119,7 +121,15 @@ fn segment<'a>(
     let name = source.map_or(&track.name, |(_, t)| &t.name);
     let of = view.of.filter(|_| !line_up.is_own());
     let folder = Folder { of, name: (of.is_some() || *name != track.name).then_some(name) };
-    let map = (name, line_up.init_version());
+    let mut map = (name, line_up.init_version());
+    // A track whose key goes on while others change theirs goes on with its init segment.
+    if let (Some((before, version)), Some(old), Some((_, track))) = (written.map, written.track, source)
+        && before == name
+        && old.is_same_protected(track)
+    {
+        map.1 = version;
+    }
+    written.track = source.map(|(_, t)| t);
     let keys = source.and_then(|(_, t)| t.protection.as_ref()).map_or(&[][..], |protection| &protection.hls);
     if source.is_some() && written.keys != keys {
         for key in keys {

@@ -99,10 +99,10 @@ impl Row {
         self.cells.iter().zip(&line_up.tracks).find_map(|(c, t)| Some(((*c)?, t)))
     }
 
-    /// Whether it goes on where `before` ends, under the next number, with the same tracks.
+    /// Whether it goes on where `before` ends, under the next number, with the same tracks, if under other keys.
     pub fn continues(&self, before: &Row, before_line_up: &LineUp, line_up: &LineUp) -> bool {
         let numbers = before.number.checked_add(1) == Some(self.number);
-        let tracks = before_line_up.is_as(line_up);
+        let tracks = before_line_up.continues_in(line_up);
         let pair = before
             .cells
             .iter()

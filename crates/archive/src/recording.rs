@@ -93,7 +93,7 @@ impl Recording {
         spool: Option<Spool>,
         left: resume::Left,
     ) -> (Handle, Recording) {
-        let (handle, inputs, missed) = Handle::new(core.asset().id.clone(), options.queue);
+        let (handle, inputs, missed) = Handle::new(core.asset().id.clone(), core.asset().line_ups.len(), options.queue);
         let mut recording = Recording {
             store,
             options,
@@ -196,7 +196,9 @@ impl Recording {
                 }
                 let tracks = tracks.into_iter().map(|(t, _)| t).collect();
                 if let Err(error) = self.core.begin(first, &init, tracks) {
+                    // What comes would be listed under other tracks and keys than its own.
                     tracing::error!(asset = %self.core.asset().id, %error, "recording");
+                    self.open = false;
                 }
                 self.keep_document().await;
             }

@@ -139,6 +139,7 @@ mod tests {
             media,
             pictures,
             protection: None,
+            clear_version: None,
         };
         LineUp { first: 0, init: "0a".to_owned(), tracks: vec![track] }
     }

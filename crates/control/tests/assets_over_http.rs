@@ -32,6 +32,7 @@ async fn record(api: &Api, channel: &str, ago: u64, rows: u64, state: State) -> 
         media: Media::Audio { sample_rate: 48_000, channels: 2 },
         pictures: false,
         protection: None,
+        clear_version: None,
     };
     asset.line_ups = vec![LineUp { first: 100, init: "0a0b".to_owned(), tracks: vec![track] }];
     asset.state = state;

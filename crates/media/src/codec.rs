@@ -11,11 +11,20 @@ use crate::grid::FrameRate;
 
 mod aac;
 mod av1;
+mod av1_frame;
+mod av1_quantizer;
+mod av1_references;
+mod av1_sequence;
+mod av1_tail;
+mod av1_tiles;
 mod avc;
 mod avc_slice;
 mod avc_sps;
 mod bits;
 mod hevc;
+mod hevc_pps;
+mod hevc_references;
+mod hevc_slice;
 mod hevc_sps;
 pub mod nal;
 mod opus;
@@ -23,6 +32,7 @@ mod slice;
 
 pub use aac::AacConfig;
 pub use av1::Av1Config;
+pub use av1_tiles::Av1Tiles;
 pub use avc::AvcConfig;
 pub use hevc::HevcConfig;
 pub use opus::OpusConfig;

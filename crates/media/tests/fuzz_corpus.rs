@@ -5,6 +5,8 @@
 mod bounds;
 #[path = "../../../fuzz/checks/codec_config.rs"]
 mod codec_config;
+#[path = "../../../fuzz/checks/coded_pictures.rs"]
+mod coded_pictures;
 #[path = "../../../fuzz/checks/corpus.rs"]
 mod corpus;
 #[path = "../../../fuzz/checks/mp4.rs"]
@@ -18,4 +20,9 @@ fn codec_config() {
 #[test]
 fn mp4() {
     corpus::replay("mp4", |data| bounds::hold(mp4::PER_BYTE, data, mp4::check));
+}
+
+#[test]
+fn coded_pictures() {
+    corpus::replay("coded_pictures", |data| bounds::hold(coded_pictures::PER_BYTE, data, coded_pictures::check));
 }

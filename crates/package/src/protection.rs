@@ -17,7 +17,6 @@ pub mod systems;
 
 use bytes::{Bytes, BytesMut};
 use millstream_media::cmaf::{self, ChunkHead, EncryptedSample, WriteError, read};
-use millstream_media::codec::SliceHeaders;
 use millstream_media::protection::{Scheme, TrackEncryption};
 use millstream_media::segment::Chunk;
 use millstream_media::time::{Timescale, UtcTime};
@@ -29,8 +28,9 @@ pub use stage::{Announce, KeySource, Protected, Stage};
 
 use cipher::Cipher;
 use keys::ContentKey;
+use subsamples::Layout;
 
-/// Of video slices one block in ten is encrypted (STANDARDS 3.17).
+/// Of coded pictures one block in ten is encrypted (STANDARDS 3.17).
 const VIDEO_PATTERN: (u8, u8) = (1, 9);
 
 /// Why something is not encrypted; it must not be published then.
@@ -58,8 +58,8 @@ pub struct Encryptor {
     scheme: Scheme,
     cipher: Cipher,
     iv: [u8; 16],
-    /// For video: how its slice headers are read.
-    slices: Option<SliceHeaders>,
+    /// For video: where its coded pictures lie.
+    layout: Option<Layout>,
     scale: Timescale,
     /// Of the clear track, as the reader of chunks wants it.
     clear: read::Init,
@@ -74,8 +74,8 @@ impl Encryptor {
     /// # Errors
     /// [`Error::Codec`] if its codec is none that can be encrypted here.
     pub fn new(track: &Track, scheme: Scheme, key: &ContentKey, pssh: Vec<Bytes>) -> Result<Self, Error> {
-        let slices = match &track.media {
-            TrackMedia::Video { config, .. } => Some(SliceHeaders::of(config)?),
+        let layout = match &track.media {
+            TrackMedia::Video { config, .. } => Some(Layout::of(config)?),
             TrackMedia::Audio { .. } => None,
         };
         let iv = key.iv();
@@ -84,14 +84,14 @@ impl Encryptor {
             scheme,
             key_id: key.id(),
             constant_iv: is_cbcs.then_some(iv),
-            pattern: if is_cbcs && slices.is_some() { VIDEO_PATTERN } else { (0, 0) },
+            pattern: if is_cbcs && layout.is_some() { VIDEO_PATTERN } else { (0, 0) },
             pssh,
         };
         Ok(Encryptor {
             scheme,
             cipher: Cipher::new(key),
             iv,
-            slices,
+            layout,
             scale: track.timescale,
             clear: read::init(&cmaf::init_segment(track))?,
             init: cmaf::protected_init_segment(track, &encryption),
@@ -104,11 +104,11 @@ impl Encryptor {
         self.init.clone()
     }
 
-    /// Encrypts a chunk.
+    /// Encrypts the track's next chunk; its first must begin with a key frame.
     ///
     /// # Errors
     /// [`Error`]; the chunk must then not be published.
-    pub fn chunk(&self, chunk: &Chunk) -> Result<Chunk, Error> {
+    pub fn chunk(&mut self, chunk: &Chunk) -> Result<Chunk, Error> {
         let mut chunks = read::chunks(&chunk.bytes, &self.clear);
         let read = chunks.next().ok_or(Error::NotOne)??;
         if chunks.next().is_some() {
@@ -126,15 +126,15 @@ impl Encryptor {
         Ok(cmaf::protected_chunk(head, &samples, &encryption)?)
     }
 
-    fn sample(&self, sample: &mut Sample) -> Result<EncryptedSample, Error> {
-        let subsamples = match &self.slices {
-            Some(slices) => subsamples::of(&sample.data, slices, self.scheme)?,
+    fn sample(&mut self, sample: &mut Sample) -> Result<EncryptedSample, Error> {
+        let subsamples = match &mut self.layout {
+            Some(layout) => layout.subsamples(&sample.data, self.scheme)?,
             None => Vec::new(),
         };
         let mut data = BytesMut::from(&sample.data[..]);
         let iv = match self.scheme {
             Scheme::Cbcs => {
-                let skip = if self.slices.is_some() { VIDEO_PATTERN.1 } else { 0 };
+                let skip = if self.layout.is_some() { VIDEO_PATTERN.1 } else { 0 };
                 for range in subsamples::ranges(data.len(), &subsamples) {
                     if let Some(bytes) = data.get_mut(range) {
                         self.cipher.cbc_pattern(&self.iv, skip.into(), bytes);

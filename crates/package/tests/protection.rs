@@ -10,7 +10,9 @@ use bytes::Bytes;
 use millstream_media::cmaf::read::{self, boxes};
 use millstream_media::cmaf::{self, ChunkHead};
 use millstream_media::codec::nal::{NalCodec, NalKind, annexb_units};
-use millstream_media::codec::{AacConfig, AudioConfig, AvcConfig, SliceHeaders, VideoConfig};
+use millstream_media::codec::{
+    AacConfig, AudioConfig, Av1Config, Av1Tiles, AvcConfig, HevcConfig, OpusConfig, SliceHeaders, VideoConfig,
+};
 use millstream_media::protection::{KeyId, Scheme, Signalling};
 use millstream_media::segment::Chunk;
 use millstream_media::time::{Timescale, UtcTime};
@@ -24,6 +26,9 @@ use proptest::prelude::*;
 const CABAC: &[u8] = include_bytes!("fixtures/cabac.h264");
 const CAVLC: &[u8] = include_bytes!("fixtures/cavlc.h264");
 const FIELD: &[u8] = include_bytes!("fixtures/field.h264");
+const HEVC: &[u8] = include_bytes!("../../media/tests/fixtures/wpp.h265");
+const AV1: &[u8] = include_bytes!("../../media/tests/fixtures/aom.obu");
+const AV1_TILES: &[u8] = include_bytes!("../../media/tests/fixtures/tiles.obu");
 
 fn key(n: u8) -> ContentKey {
     ContentKey::new(KeyId([n; 16]), [n ^ 0x5a; 16], None)
@@ -33,8 +38,13 @@ fn name(text: &str) -> RenditionName {
     RenditionName::new(text).unwrap()
 }
 
+/// Annex B begins with a start code, OBUs with a temporal delimiter.
 fn video_track(stream: &[u8]) -> Track {
-    let config = VideoConfig::Avc(AvcConfig::from_annexb(stream).unwrap());
+    let config = match stream {
+        [0x12, ..] => VideoConfig::Av1(Av1Config::from_obus(stream).unwrap()),
+        _ if stream == HEVC => VideoConfig::Hevc(HevcConfig::from_annexb(stream).unwrap()),
+        _ => VideoConfig::Avc(AvcConfig::from_annexb(stream).unwrap()),
+    };
     let (width, height) = config.dimensions();
     let media = TrackMedia::Video { config, width, height, frame_rate: None };
     Track { name: name("v"), timescale: Timescale::MPEG, bit_rate: 100_000, media }
@@ -45,17 +55,45 @@ fn audio_track() -> Track {
     Track { name: name("a"), timescale: Timescale::AUDIO_48K, bit_rate: 64_000, media }
 }
 
-/// One sample for each slice, which is all that matters here.
+fn opus_track() -> Track {
+    let media = TrackMedia::Audio { config: AudioConfig::Opus(OpusConfig::new(2, 312, 48_000).unwrap()) };
+    Track { media, ..audio_track() }
+}
+
+/// One sample for each slice, which is all that matters here, or for each temporal unit.
 fn samples(stream: &'static [u8]) -> Vec<Sample> {
+    if stream.first() == Some(&0x12) {
+        return temporal_units(stream).into_iter().enumerate().map(|(i, unit)| sample(i, i == 0, unit)).collect();
+    }
+    let codec = if stream == HEVC { NalCodec::Hevc } else { NalCodec::Avc };
     let mut out: Vec<Sample> = Vec::new();
     for unit in annexb_units(stream) {
-        let kind = NalCodec::Avc.kind(unit).unwrap();
+        let kind = codec.kind(unit).unwrap();
         if !matches!(kind, NalKind::Slice | NalKind::RandomAccess) {
             continue;
         }
         let mut data = (unit.len() as u32).to_be_bytes().to_vec();
         data.extend_from_slice(unit);
         out.push(sample(out.len(), kind == NalKind::RandomAccess, data));
+    }
+    out
+}
+
+/// Temporal units without their delimiters, whose size fields have one or two bytes here.
+fn temporal_units(stream: &[u8]) -> Vec<Vec<u8>> {
+    let (mut out, mut rest) = (Vec::new(), stream);
+    while let [header, size @ ..] = rest {
+        let (length, head) = if size[0] < 0x80 {
+            (usize::from(size[0]), 2)
+        } else {
+            (usize::from(size[0] & 0x7f) | usize::from(size[1]) << 7, 3)
+        };
+        let (obu, after) = rest.split_at(head + length);
+        rest = after;
+        match header >> 3 {
+            2 => out.push(Vec::new()),
+            _ => out.last_mut().unwrap().extend_from_slice(obu),
+        }
     }
     out
 }
@@ -182,10 +220,14 @@ fn decryption_gives_back_every_sample() {
         for (track, samples) in [
             (video_track(CABAC), samples(CABAC)),
             (video_track(CAVLC), samples(CAVLC)),
+            (video_track(HEVC), samples(HEVC)),
+            (video_track(AV1), samples(AV1)),
+            (video_track(AV1_TILES), samples(AV1_TILES)),
+            (opus_track(), (0..9).map(|i| sample(i, true, vec![i as u8 ^ 0x55; 7 + 40 * i])).collect()),
             (audio_track(), (0..9).map(|i| sample(i, true, vec![i as u8 ^ 0x33; 7 + 40 * i])).collect()),
         ] {
             let clear = chunk(7, &samples);
-            let encryptor = Encryptor::new(&track, scheme, &key(1), Vec::new()).unwrap();
+            let mut encryptor = Encryptor::new(&track, scheme, &key(1), Vec::new()).unwrap();
             let sealed = encryptor.chunk(&clear).unwrap();
             assert_eq!(
                 (sealed.segment, sealed.part, sealed.start, sealed.duration, sealed.samples, sealed.independent),
@@ -275,9 +317,54 @@ proptest! {
         }
         let mut data = (nal.len() as u32).to_be_bytes().to_vec();
         data.extend_from_slice(&nal);
-        let encryptor = Encryptor::new(&track, Scheme::Cbcs, &key(1), Vec::new()).unwrap();
+        let mut encryptor = Encryptor::new(&track, Scheme::Cbcs, &key(1), Vec::new()).unwrap();
         let _ = encryptor.chunk(&chunk(1, &[sample(0, true, data)]));
     }
+}
+
+/// "AV1 Codec ISO Media File Format Binding" 6.1: with `cbcs` a subsample is a tile, however small; with `cenc` it is the
+/// whole blocks at the tile's end. All else is clear.
+#[test]
+fn of_av1_tiles_are_encrypted_and_nothing_else() {
+    for (stream, key_tiles) in [(AV1, 1), (AV1_TILES, 4)] {
+        let track = video_track(stream);
+        let TrackMedia::Video { config: VideoConfig::Av1(config), .. } = &track.media else { unreachable!() };
+        let mut tiles = Av1Tiles::of(config).unwrap();
+        let samples = samples(stream);
+        let expected: Vec<_> = samples.iter().map(|s| tiles.next(&s.data).unwrap()).collect();
+        assert_eq!(expected[0].len(), key_tiles);
+        for scheme in [Scheme::Cbcs, Scheme::Cenc] {
+            let mut encryptor = Encryptor::new(&track, scheme, &key(1), Vec::new()).unwrap();
+            let sealed = encryptor.chunk(&chunk(7, &samples)).unwrap();
+            for ((_, runs), tiles) in told(&sealed, if scheme == Scheme::Cenc { 8 } else { 0 }).iter().zip(&expected) {
+                let mut at = 0;
+                let mut protected = Vec::new();
+                for (clear, run) in runs {
+                    at += clear;
+                    protected.extend((*run > 0).then_some(at..at + run));
+                    at += run;
+                }
+                let wanted: Vec<_> = match scheme {
+                    Scheme::Cbcs => tiles.clone(),
+                    Scheme::Cenc => {
+                        let whole = tiles.iter().filter(|tile| tile.len() >= 16);
+                        whole.map(|tile| tile.start + tile.len() % 16..tile.end).collect()
+                    }
+                };
+                assert_eq!(protected, wanted);
+            }
+        }
+    }
+}
+
+/// The stage gives nothing out of which it does not know where its pictures lie.
+#[test]
+fn a_track_of_av1_begins_with_a_key_frame() {
+    let samples = samples(AV1);
+    let mut encryptor = Encryptor::new(&video_track(AV1), Scheme::Cbcs, &key(1), Vec::new()).unwrap();
+    assert!(matches!(encryptor.chunk(&chunk(1, &samples[1..2])), Err(Error::Codec(_))));
+    assert!(encryptor.chunk(&chunk(1, &samples[..1])).is_ok());
+    assert!(encryptor.chunk(&chunk(1, &samples[1..])).is_ok());
 }
 
 fn stage(rotation: Option<u64>) -> Stage {
@@ -339,6 +426,11 @@ fn the_init_segment_says_how() {
     assert!(contains(&cbcs, b"encv") && !contains(&cbcs, b"avc1\0\0\0\0\0\0\0\x01"));
     assert!(contains(&cbcs, b"frmaavc1") && contains(&cbcs, b"schm\0\0\0\0cbcs\0\x01\0\0") && contains(&cbcs, &tenc));
     let audio = of(&audio_track(), Scheme::Cbcs);
+    for (track, clear) in
+        [(video_track(HEVC), b"frmahvc1"), (video_track(AV1), b"frmaav01"), (opus_track(), b"frmaOpus")]
+    {
+        assert!(contains(&of(&track, Scheme::Cbcs), clear) && contains(&of(&track, Scheme::Cenc), clear));
+    }
     assert!(contains(&audio, b"enca") && contains(&audio, b"tenc\x01\0\0\0\0\0\x01\0"), "whole samples, no pattern");
     let cenc = of(&video_track(CABAC), Scheme::Cenc);
     assert!(contains(&cenc, b"schm\0\0\0\0cenc") && contains(&cenc, b"tenc\0\0\0\0\0\0\x01\x08\x09"));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use millstream_media::protection::{KeyId, Scheme, Signalling};
 use millstream_media::time::{MonoTime, Timescale, UtcTime};
 use proptest::prelude::*;
 
@@ -22,6 +23,7 @@ fn track(text: &str, rate: u32) -> TrackInfo {
         media,
         pictures: false,
         protection: None,
+        clear_version: None,
     }
 }
 
@@ -232,4 +234,35 @@ proptest! {
             before = rows.to_vec();
         }
     }
+}
+
+/// STANDARDS 1.16: a change of keys is none of tracks; what decoders are told is.
+#[test]
+fn another_key_is_no_discontinuity_and_another_configuration_is() {
+    let under = |key: u8, scheme, clear: &str| {
+        let signalling =
+            Signalling { scheme, key_id: KeyId([key; 16]), hls: Vec::new(), hls_session: Vec::new(), dash: Vec::new() };
+        TrackInfo { protection: Some(signalling), clear_version: Some(clear.to_owned()), ..track("a", 2) }
+    };
+    let asset = Asset::recording(AssetId::new("a").unwrap(), "demo", UtcTime::EPOCH, 2);
+    let mut r = Recorder::new(Settings::default(), asset);
+    let line_ups = [
+        (under(1, Scheme::Cbcs, "0c"), false),
+        (under(2, Scheme::Cbcs, "0c"), false),
+        (under(1, Scheme::Cbcs, "0d"), true),
+        (under(1, Scheme::Cenc, "0d"), true),
+        (track("a", 2), true),
+        (under(1, Scheme::Cenc, "0d"), true),
+        // As written before there was a version to compare.
+        (TrackInfo { clear_version: None, ..under(2, Scheme::Cenc, "0d") }, true),
+    ];
+    for (n, (info, _)) in (1..).zip(&line_ups) {
+        let init = format!("0{n}");
+        r.begin(n, &init, vec![info.clone()]).unwrap();
+        r.init_stored(&name("a"), &init);
+        r.finished(&name("a"), n, cell(n), false).unwrap();
+        r.stored(&name("a"), n);
+    }
+    let told: Vec<bool> = r.index().rows().iter().map(|row| row.discontinuity).collect();
+    assert_eq!(told, line_ups.map(|(_, discontinuity)| discontinuity));
 }

@@ -27,6 +27,7 @@ pub struct Handle {
     inputs: mpsc::Sender<Input>,
     missed: Missed,
     asset: AssetId,
+    line_ups: usize,
 }
 
 /// Segments that could not be handed over.
@@ -39,15 +40,20 @@ pub struct NotTaken;
 
 impl Handle {
     /// The channel's end of a queue of this length, and the task's.
-    pub(super) fn new(asset: AssetId, queue: usize) -> (Handle, mpsc::Receiver<Input>, Missed) {
+    pub(super) fn new(asset: AssetId, line_ups: usize, queue: usize) -> (Handle, mpsc::Receiver<Input>, Missed) {
         let (inputs, taken) = mpsc::channel(queue.max(1));
         let missed = Missed::default();
-        (Handle { inputs, missed: missed.clone(), asset }, taken, missed)
+        (Handle { inputs, missed: missed.clone(), asset, line_ups }, taken, missed)
     }
 
     /// The asset that is recorded.
     pub const fn asset(&self) -> &AssetId {
         &self.asset
+    }
+
+    /// Sets of tracks that it had when it was opened.
+    pub const fn line_ups(&self) -> usize {
+        self.line_ups
     }
 
     /// Whether the recording has ended by itself, since its asset was deleted.

@@ -35,8 +35,8 @@ pub struct Options {
 
 /// The playlist of a rendition.
 pub fn media(reel: &Reel, track: &TrackInfo, options: &Options) -> String {
-    let mut lines = Lines { out: String::with_capacity(512 + reel.rows().len() * 48), ..Lines::default() };
     let moving = matches!(options.form, Form::Moving(_));
+    let mut lines = Lines { out: String::with_capacity(512 + reel.rows().len() * 48), moving, ..Lines::default() };
     let end = reel.rows().last().and_then(|r| reel.times(r)).map_or(UtcTime(0), |(_, end)| end);
     let oldest = SKIP_TARGETS * u64::from(options.target_duration) * 1_000_000_000;
     let is_old = |end_of: UtcTime| u64::try_from(end.nanos_since(end_of)).is_ok_and(|age| age > oldest);
@@ -84,7 +84,9 @@ fn head(reel: &Reel, options: &Options, skipped: u64) -> String {
         Form::Moving(_) => {
             let _ = writeln!(out, "#EXT-X-DISCONTINUITY-SEQUENCE:{}", options.discontinuity_sequence);
         }
-        Form::Growing => out.push_str("#EXT-X-PLAYLIST-TYPE:EVENT\n#EXT-X-START:TIME-OFFSET=0\n"),
+        Form::Growing => {
+            out.push_str("#EXT-X-DISCONTINUITY-SEQUENCE:0\n#EXT-X-PLAYLIST-TYPE:EVENT\n#EXT-X-START:TIME-OFFSET=0\n")
+        }
         Form::Final => out.push_str("#EXT-X-PLAYLIST-TYPE:VOD\n"),
     }
     out.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
@@ -103,7 +105,10 @@ fn head(reel: &Reel, options: &Options, skipped: u64) -> String {
 #[derive(Default)]
 struct Lines<'a> {
     out: String,
+    moving: bool,
     map: Option<(&'a RenditionName, &'a str)>,
+    /// The track of the row before.
+    track: Option<&'a TrackInfo>,
     /// The keys in force (STANDARDS 1.51).
     keys: &'a [String],
     /// The page whose first row said its date: once a page, so that rounded durations never add up to a frame.
@@ -123,7 +128,17 @@ impl<'a> Lines<'a> {
         let Some((timed, timed_track)) = cell.or_else(|| row.first(line_up)) else { return };
         let name = source.map_or(&track.name, |(_, t)| &t.name);
         let folder = if *name == track.name { String::new() } else { format!("../{name}/") };
-        let map = (name, line_up.init.as_str());
+        let mut map = (name, line_up.init.as_str());
+        // A track whose key goes on while others change theirs goes on with its init segment. In a list that loses its
+        // first rows it would not stay so.
+        if let (Some((before, version)), Some(old), Some((_, track))) = (self.map, self.track, source)
+            && before == name
+            && !self.moving
+            && old.is_same_protected(track)
+        {
+            map.1 = version;
+        }
+        self.track = source.map(|(_, t)| t);
         let keys = source.and_then(|(_, t)| t.protection.as_ref()).map_or(&[][..], |protection| &protection.hls);
         if source.is_some() && self.keys != keys {
             for key in keys {

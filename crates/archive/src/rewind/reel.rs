@@ -43,7 +43,7 @@ impl Tail {
         for (place, number) in (sequence..).enumerate().take(least) {
             let Some(period) = window.period_at(number) else { continue };
             if line_ups.last().is_none_or(|l| l.first != period.first_segment()) {
-                let info = |t: &PeriodTrack| TrackInfo { protection: t.protection.clone(), ..TrackInfo::of(&t.track) };
+                let info = |t: &PeriodTrack| TrackInfo::protected(&t.track, t.protection.clone());
                 let tracks = period.tracks().iter().map(info).collect();
                 line_ups.push(LineUp { first: period.first_segment(), init: period.init_version().to_owned(), tracks });
             }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::header::{Header, Media};
+use super::subsamples::{self, Coded};
 use super::walk::{Box, be16, be32, be64, boxes, child, children, descend, name};
 use crate::finding::Findings;
 
@@ -196,7 +197,7 @@ pub(super) fn chunk(
     for (index, (entry, size)) in entries.iter().zip(sizes).enumerate() {
         let sample = data.get(at..at + size).unwrap_or_default();
         at += size;
-        if let Err(fault) = fits(entry, sample, header) {
+        if let Err(fault) = subsamples::fit(&entry.runs, sample, &Coded::of(header)) {
             findings.error("3.17", url, format!("sample {index} of a chunk: {fault}"));
             return;
         }
@@ -270,46 +271,6 @@ fn auxiliary(
         let offset = offset.map_or_else(|| "nowhere".to_owned(), |o| format!("byte {o}"));
         findings.error("3.17", url, format!("saio leads to {offset} of moof, the first entry of senc is at {place}"));
     }
-}
-
-/// Whether an entry fits its sample.
-fn fits(entry: &Entry, sample: &[u8], header: &Header) -> Result<(), String> {
-    let covered: usize = entry.runs.iter().map(|(clear, protected)| clear + protected).sum();
-    let has_units = matches!(&header.sample_entry, b"avc1" | b"avc3" | b"hvc1" | b"hev1");
-    if entry.runs.is_empty() {
-        return if has_units { Err("all of it is encrypted, NAL unit headers too".to_owned()) } else { Ok(()) };
-    }
-    if covered != sample.len() {
-        return Err(format!("its subsamples cover {covered} of {} bytes", sample.len()));
-    }
-    let is_cenc = header.encryption.as_ref().is_some_and(|e| e.scheme == *b"cenc");
-    if has_units && is_cenc && entry.runs.iter().any(|(_, protected)| protected % 16 != 0) {
-        return Err("a protected run of cenc is no number of whole blocks".to_owned());
-    }
-    if !has_units {
-        return Ok(());
-    }
-    // Length and header of each NAL unit are clear.
-    let header_bytes = if matches!(&header.sample_entry, b"hvc1" | b"hev1") { 2 } else { 1 };
-    let mut at = 0;
-    let protected: Vec<(usize, usize)> = entry
-        .runs
-        .iter()
-        .map(|(clear, protected)| {
-            let from = at + clear;
-            at = from + protected;
-            (from, at)
-        })
-        .collect();
-    let mut unit = 0;
-    while let Some(length) = sample.get(unit..unit + header.nal_length_bytes) {
-        let head = unit..unit + header.nal_length_bytes + header_bytes;
-        if protected.iter().any(|(from, to)| from < to && *from < head.end && *to > head.start) {
-            return Err(format!("the NAL unit at byte {unit} has an encrypted length or header"));
-        }
-        unit += header.nal_length_bytes + length.iter().fold(0_usize, |n, b| n << 8 | usize::from(*b));
-    }
-    Ok(())
 }
 
 /// The `pssh` box that stands in an MPD: one whole box.

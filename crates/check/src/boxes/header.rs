@@ -1,5 +1,6 @@
 //! The CMAF header (init segment): what it says, and rules 3.1, 3.2, 3.3, 3.9 and 1.19.
 
+use super::codecs;
 use super::encryption::{self, Encryption};
 use super::walk::{Box, be_by_version, be16, be32, boxes, child, children, descend, name};
 use crate::finding::Findings;
@@ -301,8 +302,21 @@ fn sample_entry(stbl: &Box<'_>, media: Media, url: &str, findings: &mut Findings
             out.nal_length_bytes = usize::from(lengths & 3) + 1;
         }
         b"hvc1" | b"hev1" => {
-            let lengths = find(b"hvcC").and_then(|b| b.body.get(21).copied());
-            out.nal_length_bytes = usize::from(lengths.unwrap_or(3) & 3) + 1;
+            let record = find(b"hvcC").map_or(&[][..], |b| b.body);
+            let (Some(codec), Some(lengths)) = (codecs::hevc(&name(out.kind), record), record.get(21)) else {
+                findings.error("3.1", url, "an HEVC sample entry without a readable hvcC");
+                return None;
+            };
+            out.codec = codec;
+            out.nal_length_bytes = usize::from(lengths & 3) + 1;
+        }
+        b"av01" => {
+            let record = find(b"av1C").map_or(&[][..], |b| b.body);
+            let Some(codec) = codecs::av1(record, find(b"colr").map(|b| b.body)) else {
+                findings.error("3.1", url, "an AV1 sample entry without a readable av1C");
+                return None;
+            };
+            out.codec = codec;
         }
         b"mp4a" => {
             let object_type = find(b"esds").and_then(|b| audio_object_type(b.body.get(4..)?));

@@ -5,7 +5,9 @@
 //! - [`encryption`]: rule 3.17 on both.
 //! - [`segment`]: a media segment: facts and rules 3.2, 3.4, 3.5, 3.6 (inside), 3.7, 3.8, 3.12 to 3.15.
 
+mod codecs;
 pub mod encryption;
 pub mod header;
 pub mod segment;
+mod subsamples;
 pub mod walk;

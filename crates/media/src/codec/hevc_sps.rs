@@ -1,7 +1,9 @@
-//! The H.265 sequence parameter set (ITU-T H.265 7.3.2.2, E.2.1), as far as the picture's shape and rate.
+//! The H.265 sequence parameter set (ITU-T H.265 7.3.2.2, E.2.1), as far as the picture's shape and rate, and what slice
+//! headers depend on.
 
 use super::avc_sps::{aspect, video_signal};
 use super::bits::{BitReader, unescape};
+use super::hevc_references::ReferenceSet;
 use super::{Error, PictureInfo, dimension};
 use crate::grid::FrameRate;
 
@@ -18,6 +20,25 @@ pub(super) struct HevcSps {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) picture: PictureInfo,
+    /// What slice headers depend on, if the set could be followed so far.
+    pub(super) coding: Result<Coding, Error>,
+}
+
+/// What slice headers depend on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Coding {
+    pub(super) id: u32,
+    pub(super) separate_planes: bool,
+    /// ChromaArrayType is not 0.
+    pub(super) has_chroma: bool,
+    /// Coding tree blocks of a picture.
+    pub(super) blocks: u64,
+    pub(super) order_bits: u32,
+    pub(super) has_offset: bool,
+    pub(super) short_term: Vec<ReferenceSet>,
+    /// Whether the current picture uses each of the long-term pictures; none if there are no long-term pictures at all.
+    pub(super) long_term: Option<Vec<bool>>,
+    pub(super) temporal_vectors: bool,
 }
 
 /// Parses a sequence parameter set NAL unit, its two header bytes included.
@@ -33,7 +54,7 @@ pub(super) fn parse(nal: &[u8]) -> Result<HevcSps, Error> {
     let max_sub_layers_minus1 = r.bits(3)? as u8;
     let temporal_id_nested = r.flag()?;
     let profile_tier_level = profile_tier_level(r, max_sub_layers_minus1)?;
-    r.ue_max("sps_seq_parameter_set_id", 15)?;
+    let id = r.ue_max("sps_seq_parameter_set_id", 15)?;
     let chroma_format_idc = r.ue_max("chroma_format_idc", 3)?;
     let separate_planes = chroma_format_idc == 3 && r.flag()?;
     let coded_width = u64::from(r.ue()?);
@@ -47,7 +68,9 @@ pub(super) fn parse(nal: &[u8]) -> Result<HevcSps, Error> {
     let bit_depth_luma_minus8 = r.ue_max("bit_depth_luma_minus8", 8)? as u8;
     let bit_depth_chroma_minus8 = r.ue_max("bit_depth_chroma_minus8", 8)? as u8;
     // The shape is known; what follows only gives hints, so a set that cannot be followed further is still good.
-    let picture = hints(r, max_sub_layers_minus1).unwrap_or_default();
+    let shape = Shape { id, separate_planes, has_chroma: chroma != 0, coded: (coded_width, coded_height) };
+    let coding = coding(r, max_sub_layers_minus1, shape);
+    let picture = coding.as_ref().ok().and_then(|_| hints(r).ok()).unwrap_or_default();
     Ok(HevcSps {
         max_sub_layers: max_sub_layers_minus1 + 1,
         temporal_id_nested,
@@ -58,6 +81,7 @@ pub(super) fn parse(nal: &[u8]) -> Result<HevcSps, Error> {
         width,
         height,
         picture,
+        coding,
     })
 }
 
@@ -79,39 +103,69 @@ fn profile_tier_level(r: &mut BitReader<'_>, max_sub_layers_minus1: u8) -> Resul
     Ok(general)
 }
 
-/// From `log2_max_pic_order_cnt_lsb_minus4` to the VUI's timing fields.
-fn hints(r: &mut BitReader<'_>, max_sub_layers_minus1: u8) -> Result<PictureInfo, Error> {
-    let log2_max_poc_lsb = r.ue_max("log2_max_pic_order_cnt_lsb_minus4", 12)? + 4;
+struct Shape {
+    id: u32,
+    separate_planes: bool,
+    has_chroma: bool,
+    coded: (u64, u64),
+}
+
+/// From `log2_max_pic_order_cnt_lsb_minus4` to `strong_intra_smoothing_enabled_flag`.
+fn coding(r: &mut BitReader<'_>, max_sub_layers_minus1: u8, shape: Shape) -> Result<Coding, Error> {
+    let order_bits = r.ue_max("log2_max_pic_order_cnt_lsb_minus4", 12)? + 4;
     let first_sub_layer = if r.flag()? { 0 } else { max_sub_layers_minus1 };
     for _ in first_sub_layer..=max_sub_layers_minus1 {
         for _ in 0..3 {
             r.ue()?;
         }
     }
-    for _ in 0..6 {
-        r.ue()?; // block sizes and transform hierarchy depths
+    let least_block = 3 + r.ue_max("log2_min_luma_coding_block_size_minus3", 3)?;
+    let block = least_block + r.ue_max("log2_diff_max_min_luma_coding_block_size", 3)?;
+    let across = |length: u64| length.div_ceil(1 << block);
+    let blocks = across(shape.coded.0).saturating_mul(across(shape.coded.1));
+    for _ in 0..4 {
+        r.ue()?; // transform block sizes and hierarchy depths
     }
     if r.flag()? && r.flag()? {
         skip_scaling_lists(r)?;
     }
-    r.skip(2)?; // amp_enabled_flag, sample_adaptive_offset_enabled_flag
+    r.skip(1)?; // amp_enabled_flag
+    let has_offset = r.flag()?;
     if r.flag()? {
         r.skip(8)?; // PCM bit depths
         r.ue()?;
         r.ue()?;
         r.skip(1)?;
     }
-    skip_short_term_sets(r)?;
-    if r.flag()? {
-        for _ in 0..r.ue_max("num_long_term_ref_pics_sps", 32)? {
-            r.skip(log2_max_poc_lsb as usize + 1)?;
-        }
-    }
-    r.skip(2)?; // sps_temporal_mvp_enabled_flag, strong_intra_smoothing_enabled_flag
+    let short_term = ReferenceSet::list(r)?;
+    let long_term = if r.flag()? {
+        let count = r.ue_max("num_long_term_ref_pics_sps", 32)?;
+        let each = (0..count).map(|_| r.skip(order_bits as usize).and_then(|()| r.flag()));
+        Some(each.collect::<Result<_, _>>()?)
+    } else {
+        None
+    };
+    let temporal_vectors = r.flag()?;
+    r.skip(1)?; // strong_intra_smoothing_enabled_flag
+    let Shape { id, separate_planes, has_chroma, .. } = shape;
+    Ok(Coding {
+        id,
+        separate_planes,
+        has_chroma,
+        blocks,
+        order_bits,
+        has_offset,
+        short_term,
+        long_term,
+        temporal_vectors,
+    })
+}
+
+fn hints(r: &mut BitReader<'_>) -> Result<PictureInfo, Error> {
     if r.flag()? { vui(r) } else { Ok(PictureInfo::default()) }
 }
 
-fn skip_scaling_lists(r: &mut BitReader<'_>) -> Result<(), Error> {
+pub(super) fn skip_scaling_lists(r: &mut BitReader<'_>) -> Result<(), Error> {
     for size in 0..4u32 {
         let step = if size == 3 { 3 } else { 1 };
         for _ in (0..6).step_by(step) {
@@ -128,56 +182,6 @@ fn skip_scaling_lists(r: &mut BitReader<'_>) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// Most pictures in a short-term set (sps_max_dec_pic_buffering_minus1 is at most 15, for either direction).
-const MAX_SHORT_TERM: usize = 32;
-
-/// Passes over the short-term reference picture sets (7.3.7, 7.4.8). Each may be told by its difference from the one
-/// before, so what they hold must be followed to know how long they are.
-fn skip_short_term_sets(r: &mut BitReader<'_>) -> Result<(), Error> {
-    let count = r.ue_max("num_short_term_ref_pic_sets", 64)?;
-    let mut set = Vec::new();
-    for i in 0..count {
-        set = if i > 0 && r.flag()? { predicted_set(r, &set)? } else { explicit_set(r)? };
-        if set.len() > MAX_SHORT_TERM {
-            return Err(Error::Invalid { field: "short-term reference pictures", value: set.len() as u64 });
-        }
-    }
-    Ok(())
-}
-
-/// Distances in picture order count, the past from near to far, then the future from near to far.
-fn explicit_set(r: &mut BitReader<'_>) -> Result<Vec<i64>, Error> {
-    let negative = r.ue_max("num_negative_pics", 16)?;
-    let positive = r.ue_max("num_positive_pics", 16)?;
-    let mut set = Vec::new();
-    for (pictures, direction) in [(negative, -1), (positive, 1)] {
-        let mut distance = 0;
-        for _ in 0..pictures {
-            distance += direction * (i64::from(r.ue()?) + 1);
-            set.push(distance);
-            r.skip(1)?; // used_by_curr_pic_flag
-        }
-    }
-    Ok(set)
-}
-
-/// The set before, moved by a distance; pictures may be left out, and the one it was told of may be added.
-fn predicted_set(r: &mut BitReader<'_>, before: &[i64]) -> Result<Vec<i64>, Error> {
-    let backwards = r.flag()?;
-    let distance = i64::from(r.ue()?) + 1;
-    let moved_by = if backwards { -distance } else { distance };
-    let mut set = Vec::new();
-    for picture in before.iter().copied().chain([0]) {
-        // used_by_curr_pic_flag, and use_delta_flag where that is 0
-        let stays = r.flag()? || r.flag()?;
-        if stays && picture + moved_by != 0 {
-            set.push(picture + moved_by);
-        }
-    }
-    set.sort_unstable_by_key(|&p| (p > 0, p.abs()));
-    Ok(set)
 }
 
 fn vui(r: &mut BitReader<'_>) -> Result<PictureInfo, Error> {
@@ -204,40 +208,4 @@ fn vui(r: &mut BitReader<'_>) -> Result<PictureInfo, Error> {
         picture.frame_rate = FrameRate::new(time_scale, units_in_tick);
     }
     Ok(picture)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Bits as a text of 0 and 1; spaces are passed over.
-    fn bits(text: &str) -> Vec<u8> {
-        let ones: Vec<u8> = text.bytes().filter(|b| *b != b' ').map(|b| b - b'0').collect();
-        ones.chunks(8).map(|c| c.iter().enumerate().fold(0, |n, (i, b)| n | b << (7 - i))).collect()
-    }
-
-    /// Hardware encoders tell a set by the one before it: it must be followed, or the VUI behind it is misread.
-    #[test]
-    fn predicted_reference_sets_are_followed() {
-        for (name, sets) in [
-            // ue: 1 = 0, 010 = 1, 011 = 2, 00100 = 3.
-            ("none", "1"),
-            // One set: one picture back.
-            ("explicit", "010  010 1  1 1"),
-            // Second set: the first moved by -1, both pictures kept (one of them by use_delta_flag): two pictures.
-            // Third set, from the second: three flags.
-            ("predicted", "00100  010 1 1 1  1 1 1  1 01  1 1 1  1 1 1"),
-            // The first set moved by +1 falls on the picture itself, which is none: one picture (the one ahead).
-            ("onto itself", "00100  010 1 1 1  1 0 1  1 1  1 1 1  1 1"),
-            // use_delta_flag 0 leaves a picture out.
-            ("left out", "00100  010 1 1 1  1 1 1  00 1  1 1 1  1 1"),
-        ] {
-            let mut r = [sets, "10110011100011110000"].concat();
-            r.retain(|c| c != ' ');
-            let bytes = bits(&r);
-            let reader = &mut BitReader::new(&bytes, "test");
-            skip_short_term_sets(reader).unwrap();
-            assert_eq!(reader.bits(20), Ok(0b1011_0011_1000_1111_0000), "{name}");
-        }
-    }
 }

@@ -108,6 +108,13 @@ pub fn units(access_unit: &[u8], length_size: u8) -> NalUnits<'_> {
     NalUnits { rest: access_unit, length_size: usize::from(length_size.clamp(1, 4)) }
 }
 
+impl NalUnits<'_> {
+    /// Bytes behind the unit that was given last.
+    pub const fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+}
+
 impl<'a> Iterator for NalUnits<'a> {
     type Item = Result<&'a [u8], Error>;
 

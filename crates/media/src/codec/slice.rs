@@ -1,6 +1,7 @@
 //! Where a slice's data begins: encryption leaves NAL unit and slice headers clear (ISO/IEC 23001-7 9.5.2.5).
 
 use super::avc_slice::AvcParameters;
+use super::hevc_slice::HevcParameters;
 use super::{Error, VideoConfig};
 
 /// Bytes of a slice NAL unit that are read to find its header's end before all of it is; headers are far shorter.
@@ -8,18 +9,24 @@ pub(super) const HEADER_PROBE: usize = 512;
 
 /// What must be known of a track to read its slice headers.
 #[derive(Clone, Debug)]
-pub struct SliceHeaders(AvcParameters);
+pub struct SliceHeaders(Parameters);
+
+#[derive(Clone, Debug)]
+enum Parameters {
+    Avc(AvcParameters),
+    Hevc(HevcParameters),
+}
 
 impl SliceHeaders {
     /// Reads the track's parameter sets.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for codecs and tools whose slice headers are not read here.
+    /// [`Error::Unsupported`] for tools whose slice headers are not read here; AV1 has [`super::Av1Tiles`].
     pub fn of(config: &VideoConfig) -> Result<Self, Error> {
         match config {
-            VideoConfig::Avc(config) => Ok(SliceHeaders(AvcParameters::of(config)?)),
-            VideoConfig::Hevc(_) => Err(Error::Unsupported { what: "encryption of codec", value: 265 }),
-            VideoConfig::Av1(_) => Err(Error::Unsupported { what: "encryption of codec", value: 1 }),
+            VideoConfig::Avc(config) => Ok(SliceHeaders(Parameters::Avc(AvcParameters::of(config)?))),
+            VideoConfig::Hevc(config) => Ok(SliceHeaders(Parameters::Hevc(HevcParameters::of(config)?))),
+            VideoConfig::Av1(_) => Err(Error::Missing { what: "slice in AV1" }),
         }
     }
 
@@ -29,7 +36,10 @@ impl SliceHeaders {
     /// # Errors
     /// [`Error`] for a slice whose header cannot be read.
     pub fn clear_bytes(&self, nal: &[u8]) -> Result<usize, Error> {
-        self.0.clear_bytes(nal)
+        match &self.0 {
+            Parameters::Avc(parameters) => parameters.clear_bytes(nal),
+            Parameters::Hevc(parameters) => parameters.clear_bytes(nal),
+        }
     }
 }
 

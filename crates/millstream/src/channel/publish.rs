@@ -150,7 +150,7 @@ impl Publisher {
                 tracing::error!(channel = %self.name, error = chain(&error), "a period under another key cannot begin");
             }
         }
-        let Protection::On(stage) = &self.protection else { return None };
+        let Protection::On(stage) = &mut self.protection else { return None };
         match stage.chunk(rendition, &chunk) {
             Ok(chunk) => Some(chunk),
             // Said when the period could not begin.
@@ -172,8 +172,7 @@ impl Publisher {
             |track: &Track| track.is_video() && !self.passthrough && matches!(self.protection, Protection::Off);
         let info = |track: &Track| TrackInfo {
             pictures: pictures(track),
-            protection: self.signalling.get(&track.name).cloned(),
-            ..TrackInfo::of(track)
+            ..TrackInfo::protected(track, self.signalling.get(&track.name).cloned())
         };
         let tracks = self.tracks.iter().map(|(track, init)| (info(track), init.clone())).collect();
         recorder.line_up(first, &init, tracks);

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
-use millstream_archive::asset::TrackInfo;
+use millstream_archive::asset::{MAX_LINE_UPS, TrackInfo};
 use millstream_archive::pictures::Pictures;
 use millstream_archive::{Handle, Store};
 use millstream_encode_wire::message::PictureKind;
@@ -125,6 +125,29 @@ struct Open {
     pictures: Pictures,
     started: UtcTime,
     first: u64,
+    /// Sets of tracks that it has.
+    line_ups: usize,
+    /// The first segment that is not for it, since it can have no further set of tracks.
+    full_at: Option<u64>,
+}
+
+impl Open {
+    /// Hands a set of tracks over, or keeps it for the next recording: a recording can have so many, and each change of
+    /// keys is one. False if the recording is stuck.
+    fn take(&mut self, line_up: &LineUp) -> bool {
+        if self.line_ups >= MAX_LINE_UPS {
+            self.full_at.get_or_insert(line_up.first);
+            return true;
+        }
+        self.line_ups += 1;
+        self.handle.line_up(line_up.first, &line_up.init, line_up.tracks.clone()).is_ok()
+    }
+
+    /// Whether the segment begins the next recording.
+    fn is_over_at(&self, segment: &Segment) -> bool {
+        let full = self.full_at.is_some_and(|full| segment.number >= full);
+        full || segment.start.since(self.started) >= LONGEST && segment.number > self.first
+    }
 }
 
 /// The recorder's task.
@@ -152,9 +175,7 @@ impl Desk {
                     self.target_duration = target_duration;
                 }
                 Message::LineUp(line_up) => {
-                    let taken = self.open.as_ref().is_none_or(|open| {
-                        open.handle.line_up(line_up.first, &line_up.init, line_up.tracks.clone()).is_ok()
-                    });
+                    let taken = self.open.as_mut().is_none_or(|open| open.take(&line_up));
                     self.line_up = Some(line_up);
                     if !taken {
                         tracing::warn!(channel = %self.channel, "the recording is stuck; another one begins");
@@ -187,11 +208,7 @@ impl Desk {
     }
 
     async fn segment(&mut self, segment: Segment) {
-        if self
-            .open
-            .as_ref()
-            .is_some_and(|open| segment.start.since(open.started) >= LONGEST && segment.number > open.first)
-        {
+        if self.open.as_ref().is_some_and(|open| open.is_over_at(&segment)) {
             self.before = self.open.take().map(|open| open.handle);
         }
         if self.open.is_none() {
@@ -221,6 +238,7 @@ impl Desk {
     async fn begin(&mut self, segment: &Segment) -> Option<Open> {
         let line_up = self.line_up.as_ref()?;
         let handle = self.archive.begin(&self.channel, segment.start, self.target_duration).await?;
+        let line_ups = handle.line_ups() + 1;
         handle.line_up(line_up.first.max(segment.number), &line_up.init, line_up.tracks.clone()).ok()?;
         tracing::info!(channel = %self.channel, asset = %handle.asset(), "recording");
         let (pictures, put) = Pictures::begin(self.archive.store().clone(), handle.asset().clone());
@@ -228,7 +246,8 @@ impl Desk {
         for (kind, time, data) in self.early.drain(..) {
             give(&pictures, kind, time, data);
         }
-        Some(Open { handle, pictures, started: segment.start, first: segment.number })
+        let (started, first) = (segment.start, segment.number);
+        Some(Open { handle, pictures, started, first, line_ups, full_at: None })
     }
 }
 

@@ -161,9 +161,9 @@ impl Stage {
     ///
     /// # Errors
     /// [`Error`]; the chunk must not be published then.
-    pub fn chunk(&self, rendition: &RenditionName, chunk: &Chunk) -> Result<Chunk, Error> {
-        let period = self.periods.iter().rev().find(|period| period.first_segment <= chunk.segment);
-        let encryptor = period.and_then(|period| period.encryptors.get(rendition)).ok_or(Error::NoKey)?;
+    pub fn chunk(&mut self, rendition: &RenditionName, chunk: &Chunk) -> Result<Chunk, Error> {
+        let period = self.periods.iter_mut().rev().find(|period| period.first_segment <= chunk.segment);
+        let encryptor = period.and_then(|period| period.encryptors.get_mut(rendition)).ok_or(Error::NoKey)?;
         encryptor.chunk(chunk)
     }
 
