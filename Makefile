@@ -1,6 +1,6 @@
 # The commands of this project. Each one is a script in scripts/; this file only names them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint bench fmt
+.PHONY: help setup build demo test lint bench fuzz fmt
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ bench: ## Compare with ffmpeg and nginx-rtmp on this machine, as ratios
 	@scripts/setup bench
 	@scripts/build
 	@scripts/bench
+
+fuzz: ## An hour for each fuzz target, or FUZZ_SECONDS=60, FUZZ_AT_ONCE=4 (needs nightly Rust and cargo-fuzz)
+	@scripts/fuzz $(or $(FUZZ_SECONDS),3600)
 
 fmt: ## Format Rust and web sources
 	@cargo fmt --all
