@@ -6,6 +6,7 @@
 //! - [`client`]: HTTP, playlists, the API.
 //! - [`decode`]: what ffprobe and ffmpeg make of the segments; [`decrypt`] of encrypted ones.
 //! - [`faults`]: a proxy that fails as it is told; [`s3`]: an S3 server; [`key_server`]: one that gives content keys.
+//! - [`openid_provider`]: one that logs people in.
 //! - [`mmdb`]: small databases of countries; [`node`]: a server or edge told by variables, asked by curl.
 //! - [`process`]: signals, memory and children of a process.
 //! - [`wait`]: the one place that sleeps.
@@ -20,6 +21,7 @@ pub mod faults;
 pub mod key_server;
 pub mod mmdb;
 pub mod node;
+pub mod openid_provider;
 pub mod process;
 pub mod publisher;
 pub mod random;

@@ -151,6 +151,16 @@ impl Server {
         self.channels = channels.to_vec();
     }
 
+    /// Other TOML sections from the next start on.
+    pub fn set_extra(&mut self, extra: &str) {
+        extra.clone_into(&mut self.extra);
+    }
+
+    /// Another address for HTTP from the next start on.
+    pub fn set_http(&mut self, address: &str) {
+        address.clone_into(&mut self.http);
+    }
+
     /// Absolute URL of a path.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.http)

@@ -72,3 +72,10 @@ pub fn holds_for(what: &str, span: Duration, mut condition: impl FnMut() -> Resu
 fn pause() {
     std::thread::sleep(LOOK_EVERY);
 }
+
+/// The time as tokens have it.
+#[allow(clippy::disallowed_methods, reason = "tests of real programs run on the real clock")]
+pub fn seconds_since_1970() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap_or_default().as_secs()
+}

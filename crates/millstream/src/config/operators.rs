@@ -76,12 +76,13 @@ impl Operators {
         }
         if !self.openid_issuer.is_empty() {
             // Without TLS whoever is on the way could log in as anybody; only a test's issuer is on the same machine.
-            let local = ["http://127.0.0.1:", "http://[::1]:", "http://localhost:"];
-            let safe = |url: &str| url.starts_with("https://") || local.iter().any(|begin| url.starts_with(begin));
+            let safe = |url: &str| url.starts_with("https://") || is_local(url);
             for (key, url) in [("openid_issuer", &self.openid_issuer), ("openid_url", &self.openid_url)] {
                 if !safe(url) {
                     // The place is the issuer's line, which is there.
-                    let mend = format!("needs {key} to be a URL such as https://id.example");
+                    let mend = format!(
+                        "needs {key} to be a URL such as https://id.example, or http on loopback with its port"
+                    );
                     errors.push(("operators", "openid_issuer", mend));
                 }
             }
@@ -98,4 +99,12 @@ impl Operators {
             }
         }
     }
+}
+
+/// Whether a URL is http to a port of this machine.
+fn is_local(url: &str) -> bool {
+    let local = ["http://127.0.0.1:", "http://[::1]:", "http://localhost:"];
+    let rest = local.iter().find_map(|begin| url.strip_prefix(begin));
+    let port = rest.map(|rest| rest.split('/').next().unwrap_or_default());
+    port.is_some_and(|port| port.parse::<u16>().is_ok())
 }
