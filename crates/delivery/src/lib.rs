@@ -6,6 +6,7 @@
 //! - [`directives`]: the `_HLS_` queries of Low-Latency HLS, and their one spelling.
 //! - [`fence`]: who may ask an origin at all: edges and CDNs that it knows.
 //! - [`guard`]: signed URLs and cookies in front of an origin or an edge.
+//! - [`rate`]: how often one address may ask.
 //! - [`respond`]: method, headers and entity to a response: status codes, CORS, conditions, ranges, gzip, cache life.
 //! - [`screen`]: countries and web sites that may watch.
 //! - [`shift`]: the parameters of time shift, and their one spelling.
@@ -18,6 +19,7 @@ pub mod carry;
 pub mod directives;
 pub mod fence;
 pub mod guard;
+pub mod rate;
 pub mod respond;
 pub mod screen;
 pub mod shift;

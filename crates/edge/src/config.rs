@@ -44,8 +44,6 @@ pub struct Config {
     pub negative_life: Duration,
     /// Requests that one address may have waiting; 0 for no limit. Loopback addresses have none.
     pub waiting_per_address: u32,
-    /// Requests that one address may make in a second, twice that in a burst; 0 for no limit. Loopback has none.
-    pub requests_per_second_per_address: u32,
 }
 
 impl Config {
@@ -70,7 +68,6 @@ impl Config {
             idle_timeout: Duration::from_secs(5),
             negative_life: Duration::from_secs(10),
             waiting_per_address: 4000,
-            requests_per_second_per_address: 4000,
         }
     }
 }

@@ -12,6 +12,7 @@ use http::header::HeaderValue;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use millstream_delivery::answer::{Answer, Delivery, Peer};
 use millstream_delivery::body::Body;
+use millstream_delivery::rate;
 use millstream_delivery::respond::{self, CacheLife};
 use millstream_telemetry::edge::EdgeMetrics;
 use millstream_telemetry::{Metrics, RequestKind};
@@ -93,7 +94,7 @@ impl Edge {
             passes: Arc::new(Semaphore::new(config.fetches)),
             arriving: AtomicUsize::new(0),
             waiters: AtomicUsize::new(0),
-            limits: Arc::new(Limits::new(config.requests_per_second_per_address, config.waiting_per_address)),
+            limits: Arc::new(Limits::new(config.waiting_per_address)),
             audience: Audience::new(metrics.clone()),
             id: format!("millstream-{random:016x}"),
             config,
@@ -126,10 +127,6 @@ impl Edge {
             _ => return Answer::ready(RequestKind::Other, respond::method_not_allowed()),
         }
         let now = clock::now();
-        if !shared.limits.request_at(peer.ip(), now) {
-            shared.metrics.refused.increment();
-            return Answer::ready(RequestKind::Other, too_many());
-        }
         let asked = match key::read(request.uri().path(), request.uri().query(), key) {
             Ok(asked) => asked,
             Err(refused) => return Answer::ready(RequestKind::Other, refuse(refused)),
@@ -179,9 +176,9 @@ impl Edge {
             shared.metrics.refused.increment();
             return Answer::ready(kind, looped());
         }
-        let Some(waiting) = shared.limits.wait_at(peer.ip(), now) else {
+        let Some(waiting) = shared.limits.wait(peer.ip()) else {
             shared.metrics.refused.increment();
-            return Answer::ready(kind, too_many());
+            return Answer::ready(kind, rate::too_many());
         };
         let Some(seat) = Seat::take(shared) else {
             shared.metrics.refused.increment();
@@ -342,13 +339,6 @@ fn refuse(refused: Refused) -> Response<Body> {
         Refused::NotFound => respond::not_found("no such resource\n"),
         Refused::Malformed(cause) => respond::plain(StatusCode::BAD_REQUEST, cause, CacheLife::Seconds(1)),
     }
-}
-
-fn too_many() -> Response<Body> {
-    let text = "too many requests from this address\n";
-    let mut response = respond::plain(StatusCode::TOO_MANY_REQUESTS, text, CacheLife::NoStore);
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    response
 }
 
 fn looped() -> Response<Body> {

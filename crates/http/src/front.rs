@@ -10,6 +10,7 @@ use http::HeaderValue;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use millstream_delivery::answer::Delivery;
 pub use millstream_delivery::answer::Peer;
+use millstream_delivery::rate::Rates;
 use millstream_media::time::{Clock, MonoTime};
 use millstream_telemetry::{HttpMetrics, ServerMetrics};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,13 +23,15 @@ use crate::wakes::Wakes;
 use crate::{full, quic};
 
 /// Bounds of the HTTP server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// Connections open at once; further ones wait to be accepted.
     pub connections: usize,
     /// Connections open at once from one address (an IPv6 /64 is one); further ones are closed. Zero for no limit;
     /// loopback has none.
     pub connections_per_address: usize,
+    /// How often one address may open a connection; what comes faster is closed.
+    pub connection_rate: Arc<Rates>,
     /// Time a client has to send its request head, and may leave a connection idle.
     pub head_timeout: Duration,
     /// Time for which a client may take nothing of what it asked for.
@@ -46,6 +49,7 @@ impl Default for Limits {
         Limits {
             connections: 20_000,
             connections_per_address: 4000,
+            connection_rate: Arc::new(Rates::new(1000, Vec::new())),
             head_timeout: Duration::from_secs(20),
             stall_timeout: Duration::from_secs(30),
             answer_timeout: Duration::from_secs(120),
@@ -176,7 +180,7 @@ pub async fn run(doors: Vec<Door>, site: Site, limits: Limits, metrics: ServerMe
         lanes.push(to_lane);
         let (say_ended, lane_ended) = tokio::sync::oneshot::channel::<()>();
         ended.push(lane_ended);
-        let serve = serve(Arc::new(Lane::new(site.clone(), limits, alt_svc.clone())), arrivals);
+        let serve = serve(Arc::new(Lane::new(site.clone(), limits.clone(), alt_svc.clone())), arrivals);
         if limits.lanes.is_none() {
             tokio::spawn(async move {
                 serve.await;
@@ -196,11 +200,11 @@ pub async fn run(doors: Vec<Door>, site: Site, limits: Limits, metrics: ServerMe
             lanes.pop();
         }
     }
-    let places = Places::new(limits.connections, limits.connections_per_address, &metrics.http_connections);
+    let places = Places::new(&limits, &metrics.http_connections);
     let mut accepting = tokio::task::JoinSet::new();
     for mut door in doors {
         if let Some(endpoint) = door.http3.take() {
-            let lane = Arc::new(Lane::new(site.clone(), limits, None));
+            let lane = Arc::new(Lane::new(site.clone(), limits.clone(), None));
             accepting.spawn(quic::serve(endpoint, lane, places.clone(), stop.clone()));
         }
         accepting.spawn(accept(door, lanes.clone(), places.clone(), Arc::clone(&site.clock), stop.clone()));
@@ -257,13 +261,14 @@ async fn accept(
         });
         match accepted {
             Ok((stream, peer)) => {
-                let Some(entered) = places.addresses.enter(peer.ip()) else {
+                let Some(entered) = places.enter(peer.ip(), clock.mono()) else {
                     if let Some(times) = crowded.due_at(clock.mono()) {
                         tracing::warn!(
                             address = %peer.ip(),
                             times,
-                            "HTTP connections are closed: their address has too many; if it is a proxy, raise \
-                             limits.http_connections_per_address"
+                            "HTTP connections are closed: their address has too many, or opens them too fast; if it is a \
+                             proxy, raise limits.http_connections_per_address or \
+                             limits.http_connections_per_second_per_address"
                         );
                     }
                     continue;

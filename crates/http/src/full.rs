@@ -31,9 +31,10 @@ const PRIORITY: HeaderName = HeaderName::from_static("priority");
 /// Serves a connection of which `said` was received already.
 pub async fn serve<S: Socket>(lane: Arc<Lane>, stream: S, said: Bytes, peer: Peer, seat: Seat) {
     let _seat = seat;
-    let limits = lane.limits;
+    let (head_timeout, stall_timeout) = (lane.limits.head_timeout, lane.limits.stall_timeout);
+    let answer_timeout = lane.limits.answer_timeout;
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head_timeout).max_buf_size(32 * 1024);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(32 * 1024);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(128).keep_alive_interval(Duration::from_secs(20));
     let unread = Arc::new(Unread::default());
     let service = {
@@ -43,7 +44,7 @@ pub async fn serve<S: Socket>(lane: Arc<Lane>, stream: S, said: Bytes, peer: Pee
             let (lane, unread) = (Arc::clone(&lane), Arc::clone(&unread));
             let alt_svc = alt_svc.clone();
             async move {
-                let request = request.map(|body| Attended::new(body, limits.stall_timeout));
+                let request = request.map(|body| Attended::new(body, stall_timeout));
                 let mut response = answer(&lane, peer, &unread, request).await;
                 if let Some(http3) = alt_svc {
                     response.headers_mut().insert(header::ALT_SVC, http3);
@@ -52,7 +53,7 @@ pub async fn serve<S: Socket>(lane: Arc<Lane>, stream: S, said: Bytes, peer: Pee
             }
         })
     };
-    let stream = TokioIo::new(Patient::new(stream, said, limits.head_timeout, limits.stall_timeout));
+    let stream = TokioIo::new(Patient::new(stream, said, head_timeout, stall_timeout));
     let connection = builder.serve_connection(stream, service).into_owned();
     let Some(watcher) = lane.watcher() else { return };
     let connection = watcher.watch(connection);
@@ -62,7 +63,7 @@ pub async fn serve<S: Socket>(lane: Arc<Lane>, stream: S, said: Bytes, peer: Pee
                 tracing::debug!(peer = %peer.address, %error, "an HTTP connection ended early");
             }
         }
-        () = overdue(&unread, lane.site.clock.as_ref(), limits.answer_timeout) => {
+        () = overdue(&unread, lane.site.clock.as_ref(), answer_timeout) => {
             tracing::debug!(peer = %peer.address, "an HTTP client takes nothing of what it asked for; it is let go");
         }
     }

@@ -83,7 +83,7 @@ pub(crate) async fn serve(endpoint: Endpoint, lane: Arc<Lane>, places: Places, m
             let _ = incoming.retry();
             continue;
         }
-        let Some(seat) = places.take(incoming.remote_address().ip()) else {
+        let Some(seat) = places.take(incoming.remote_address().ip(), lane.site.clock.mono()) else {
             incoming.refuse();
             continue;
         };

@@ -1,11 +1,15 @@
 //! How many connections may be open: in all, and from one address.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use millstream_delivery::rate::{Rates, network};
+use millstream_media::time::MonoTime;
 use millstream_telemetry::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::front::Limits;
 
 /// The open connections of each address; an IPv6 /64 counts as one. Loopback is not counted. At most as many entries as
 /// connections.
@@ -59,20 +63,13 @@ impl Drop for Entered {
     }
 }
 
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V6(v6) if !v6.is_loopback() => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
-        _ => address,
-    }
-}
-
 /// The places of connections, of all doors together.
 #[derive(Clone)]
 pub struct Places {
     /// One for each that may be open.
     pub permits: Arc<Semaphore>,
-    /// Of each address.
-    pub addresses: Arc<Addresses>,
+    addresses: Arc<Addresses>,
+    rate: Arc<Rates>,
     /// How many are open.
     pub open: Gauge,
     /// How many may be.
@@ -80,16 +77,27 @@ pub struct Places {
 }
 
 impl Places {
-    /// As many as `most`, of them `of_address` for one address.
-    pub fn new(most: usize, of_address: usize, open: &Gauge) -> Self {
-        let (permits, addresses) = (Arc::new(Semaphore::new(most)), Addresses::new(of_address));
-        Places { permits, addresses, open: open.clone(), most }
+    /// As many as these bounds say.
+    pub fn new(limits: &Limits, open: &Gauge) -> Self {
+        Places {
+            permits: Arc::new(Semaphore::new(limits.connections)),
+            addresses: Addresses::new(limits.connections_per_address),
+            rate: Arc::clone(&limits.connection_rate),
+            open: open.clone(),
+            most: limits.connections,
+        }
+    }
+
+    /// Counts a connection from `address`; `None` if it is one too many, or comes too soon.
+    pub fn enter(&self, address: IpAddr, now: MonoTime) -> Option<Entered> {
+        let entered = self.addresses.enter(address)?;
+        self.rate.take_at(address, now).then_some(entered)
     }
 
     /// A place for a connection that cannot wait for one.
-    pub fn take(&self, address: IpAddr) -> Option<Seat> {
+    pub fn take(&self, address: IpAddr, now: MonoTime) -> Option<Seat> {
         let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
-        Some(Seat::take(permit, self.addresses.enter(address)?, &self.open))
+        Some(Seat::take(permit, self.enter(address, now)?, &self.open))
     }
 
     /// Whether half of them are taken.
@@ -137,6 +145,18 @@ mod tests {
         assert!(enter("192.0.2.1").is_some());
         drop(of_v6);
         assert!(addresses.lock().is_empty(), "nothing is kept of those who are gone");
+    }
+
+    #[test]
+    fn connections_that_come_too_fast_are_turned_away_and_count_for_nothing() {
+        let limits = Limits { connection_rate: Arc::new(Rates::new(2, Vec::new())), ..Limits::default() };
+        let places = Places::new(&limits, &millstream_telemetry::Metrics::new().server().http_connections);
+        let (now, address) = (MonoTime::default(), "192.0.2.1".parse().unwrap());
+        assert_eq!((0..10).filter(|_| places.enter(address, now).is_some()).count(), 4, "a burst of two seconds");
+        assert!(places.take(address, now).is_none(), "HTTP/3 alike");
+        assert!(places.addresses.lock().is_empty());
+        assert!(places.enter("192.0.2.2".parse().unwrap(), now).is_some());
+        assert!(places.take(address, now + std::time::Duration::from_millis(500)).is_some());
     }
 
     #[test]

@@ -39,8 +39,6 @@ pub struct Edge {
     /// Time without a word from an origin after which the next one is asked, too, in milliseconds; what is held on
     /// purpose counts from when it is due. Raise it for origins that are far away.
     pub failover_ms: u32,
-    /// Requests that one client address may make in a second, twice that in a burst; 0 for no limit. Loopback has none.
-    pub requests_per_second_per_address: u32,
     /// Requests of one client address that may wait for an origin at once; 0 for no limit. Loopback has none.
     pub waiting_per_address: u32,
 }
@@ -59,7 +57,6 @@ impl Default for Edge {
             disk_bytes: 0,
             disk_path: PathBuf::new(),
             failover_ms: 150,
-            requests_per_second_per_address: 4000,
             waiting_per_address: 4000,
         }
     }

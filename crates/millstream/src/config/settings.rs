@@ -252,6 +252,13 @@ pub struct Limits {
     /// Most HTTP connections at once from one address (an IPv6 /64 is one), 1 to 1000000; 0 for no limit. Loopback has
     /// none. Raise it for viewers behind one proxy.
     pub http_connections_per_address: u32,
+    /// HTTP connections that one address may open in a second, twice that in a burst; 0 for no limit. None for loopback,
+    /// `access.trusted_proxies` and `access.edges`.
+    pub http_connections_per_second_per_address: u32,
+    /// Media requests that one viewer's address (an IPv6 /64 is one) may make in a second, twice that in a burst, at
+    /// origins and edges; 0 for no limit. None for loopback, `access.edges`, and whoever gets through origin protection.
+    /// Behind `access.trusted_proxies` the address that they say counts.
+    pub media_requests_per_second_per_address: u32,
     /// Requests for pages and the API that one client address (an IPv6 /64 is one) may make in a second, twice that in a
     /// burst; 0 for no limit. Loopback has none. Behind `access.trusted_proxies` the address that they say counts.
     pub page_requests_per_second_per_address: u32,
@@ -266,6 +273,8 @@ impl Default for Limits {
         Limits {
             http_connections: 20_000,
             http_connections_per_address: 4000,
+            http_connections_per_second_per_address: 1000,
+            media_requests_per_second_per_address: 4000,
             page_requests_per_second_per_address: 500,
             rtmp_connections: 500,
             rtmp_connections_per_address: 50,

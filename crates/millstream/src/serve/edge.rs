@@ -46,14 +46,14 @@ pub async fn serve(config: Config) -> Result<()> {
     let router = guard.before(router).fallback(operations::nothing_here);
     let media: Arc<dyn millstream_delivery::answer::Delivery> = Arc::<Edge>::clone(&edge);
     let media = access::guard(&config, &clock, fence::behind_proxies(&config, media)?)?;
-    let media = fence::fence(&config, fence::screen(&config, media)?)?;
+    let media = fence::fence(&config, &clock, fence::screen(&config, media)?)?;
     let site = front::Site {
         media,
         router: super::http::routes(router, &config, &clock)?,
         metrics: metrics.http(),
         clock: Arc::clone(&clock),
     };
-    let limits = super::http::limits(&config, drain);
+    let limits = super::http::limits(&config, drain)?;
     let web = tokio::spawn(front::run(doors, site, limits, metrics.server(), http_stopping));
     announce(&config.server.data_dir, &listening)?;
 
@@ -86,7 +86,6 @@ fn settings(config: &Config) -> Result<millstream_edge::Config> {
         disk_bytes: usize::try_from(set.disk_bytes).unwrap_or(usize::MAX),
         disk_path: path(&set.disk_path).unwrap_or_else(|| config.server.data_dir.join("edge-cache")),
         answer_timeout: Duration::from_millis(set.failover_ms.into()),
-        requests_per_second_per_address: set.requests_per_second_per_address,
         waiting_per_address: set.waiting_per_address,
         ..millstream_edge::Config::new(set.origins.clone())
     })

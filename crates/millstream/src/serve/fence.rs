@@ -10,9 +10,11 @@ use millstream_access::network::Network;
 use millstream_access::secret::Secret;
 use millstream_delivery::answer::Delivery;
 use millstream_delivery::fence::{Fenced, Rules, Secrets};
+use millstream_delivery::rate::Paced;
 use millstream_delivery::screen::{self, Countries, Screened};
 use millstream_delivery::viewer::{BehindProxies, Proxies};
 use millstream_edge::credentials::{Identity, OriginSecret};
+use millstream_media::time::Clock;
 
 use super::{countries, watched};
 use crate::config::Config;
@@ -47,11 +49,12 @@ pub fn behind_proxies(config: &Config, media: Arc<dyn Delivery>) -> Result<Arc<d
     Ok(if proxies.networks.is_empty() { media } else { Arc::new(BehindProxies::new(media, proxies)) })
 }
 
-/// `media` behind the fence, if there is one.
+/// `media` behind the fence, if there is one; else as often as each address may ask. Who gets through a fence is an edge
+/// or a CDN, which asks for many.
 ///
 /// # Errors
 /// If the secrets cannot be read.
-pub fn fence(config: &Config, media: Arc<dyn Delivery>) -> Result<Arc<dyn Delivery>> {
+pub fn fence(config: &Config, clock: &Arc<dyn Clock>, media: Arc<dyn Delivery>) -> Result<Arc<dyn Delivery>> {
     let set = &config.origin;
     let is_set = |path: &Path| !path.as_os_str().is_empty();
     let secrets = Secrets::default();
@@ -75,7 +78,8 @@ pub fn fence(config: &Config, media: Arc<dyn Delivery>) -> Result<Arc<dyn Delive
         proxies: proxies(config)?,
     };
     if rules.are_empty() {
-        return Ok(media);
+        let (edges, most) = (networks(&config.access.edges)?, config.limits.media_requests_per_second_per_address);
+        return Ok(Arc::new(Paced::new(media, most, edges, rules.proxies, Arc::clone(clock))));
     }
     Ok(Arc::new(Fenced::new(media, rules)))
 }

@@ -13,9 +13,8 @@ use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderValue};
 use millstream_control::api::{ClientAddr, PeerAddr};
+use millstream_delivery::rate::Rates;
 use millstream_delivery::viewer::{Proxies, Viewer};
-use millstream_edge::Moment;
-use millstream_edge::limits::Limits as AddressLimits;
 use millstream_http::front::{Door, Limits, Peer};
 use millstream_http::quic;
 use millstream_http::tls::{Certificate, LOOK_EVERY};
@@ -78,13 +77,20 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// The front's bounds.
-pub fn limits(config: &Config, drain: Duration) -> Limits {
-    Limits {
-        connections: config.limits.http_connections as usize,
-        connections_per_address: config.limits.http_connections_per_address as usize,
+///
+/// # Errors
+/// If a network of the configuration makes no sense.
+pub fn limits(config: &Config, drain: Duration) -> Result<Limits> {
+    let set = &config.limits;
+    let mut many = fence::networks(&config.access.edges)?;
+    many.extend(fence::networks(&config.access.trusted_proxies)?);
+    Ok(Limits {
+        connections: set.http_connections as usize,
+        connections_per_address: set.http_connections_per_address as usize,
+        connection_rate: Arc::new(Rates::new(set.http_connections_per_second_per_address, many)),
         drain,
         ..Limits::default()
-    }
+    })
 }
 
 /// The address of a client, behind whatever proxies there are.
@@ -143,15 +149,14 @@ fn follow(certificate: Arc<Certificate>) -> Result<()> {
 /// If a network of the configuration makes no sense.
 pub fn routes(router: axum::Router, config: &Config, clock: &Arc<dyn Clock>) -> Result<axum::Router> {
     let hsts_seconds = config.server.hsts_seconds;
-    let rates = Arc::new(AddressLimits::new(config.limits.page_requests_per_second_per_address, 0));
+    let rates = Arc::new(Rates::new(config.limits.page_requests_per_second_per_address, Vec::new()));
     let (proxies, clock) = (Arc::new(fence::proxies(config)?), Arc::clone(clock));
     let router = router.layer(middleware::from_fn(move |mut request: Request, next: Next| {
         let address = client(&request, &proxies);
         if let Some(address) = address {
             request.extensions_mut().insert(ClientAddr(address.to_canonical()));
         }
-        let now = Moment(i64::try_from(clock.mono().0.as_millis()).unwrap_or(i64::MAX));
-        let allowed = address.is_none_or(|address| rates.request_at(address, now));
+        let allowed = address.is_none_or(|address| rates.take_at(address, clock.mono()));
         async move { if allowed { next.run(request).await } else { too_many() } }
     }));
     let router = router.layer(middleware::from_fn(move |request: Request, next: Next| async move {

@@ -164,9 +164,9 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
     let router = http::routes(router.fallback(operations::nothing_here), &config, &clock)?;
     let media = protection::KeyServer::new(archive::media(&origin, &archive), shelf);
     let media = access::guard(&config, &clock, fence::behind_proxies(&config, Arc::new(media))?)?;
-    let media = fence::fence(&config, fence::screen(&config, media)?)?;
+    let media = fence::fence(&config, &clock, fence::screen(&config, media)?)?;
     let site = front::Site { media, router, metrics: metrics.http(), clock: Arc::clone(&clock) };
-    let limits = http::limits(&config, drain);
+    let limits = http::limits(&config, drain)?;
 
     tokio::spawn(archive::keep(archive.clone(), policy, stopping.clone()));
     let channels = tokio::spawn(runtime.run(stopping.clone()));
