@@ -178,3 +178,42 @@ fn what_we_sign_openssl_verifies_and_botocore_signs_alike() {
         }
     }
 }
+
+#[test]
+fn the_arguments_of_the_aws_command_line_and_keys_by_group() {
+    let server = Server::start(&[]);
+    let private = keys(server.folder());
+    let key = private.join("KRSA2048.pem").display().to_string();
+    let url = "https://tv.example/live/news/index.m3u8";
+    let ours = ["sign", url, "--key-file", &key, "--key-pair-id", "KRSA2048", "--expires", "1900000000"];
+    let as_file = format!("file://{key}");
+    let theirs = ["sign", "--url", url, "--private-key", &as_file, "--key-pair-id", "KRSA2048"];
+    let theirs = [&theirs[..], &["--date-less-than", "2030-03-17T17:46:40"]].concat();
+    let same = |ours: &[&str], theirs: &[&str]| {
+        assert_eq!(server.command(ours).unwrap(), server.command(theirs).unwrap());
+    };
+    same(&ours, &theirs);
+    let more = ["--not-before", "2026-01-02", "--ip", "192.0.2.7"];
+    let their_more = ["--date-greater-than", "2026-01-02T00:00:00+00:00", "--ip-address", "192.0.2.7/32"];
+    same(&[&ours[..], &more].concat(), &[&theirs[..], &their_more].concat());
+
+    // Keys of the server.
+    let make = |group: &[&str]| {
+        let made = server.command(&[&["key", "create", "--for-api", "--json"][..], group].concat()).unwrap();
+        serde_json::from_str::<Value>(&made).unwrap()["key_pair_id"].as_str().unwrap().to_owned()
+    };
+    let sign = |more: &[&str]| server.command(&[&["sign", url, "--expires", "1h"][..], more].concat());
+    assert!(sign(&[]).unwrap_err().contains("key create --for-api"));
+    let (alone, grouped) = (make(&[]), make(&["--group", "apps"]));
+    assert!(sign(&[]).unwrap_err().contains("--key-group"), "which one?");
+    for (choice, id) in [
+        (["--key-group", "apps"], &grouped),
+        (["--key-pair-id", grouped.as_str()], &grouped),
+        (["--key-pair-id", alone.as_str()], &alone),
+    ] {
+        let signed = sign(&choice).unwrap();
+        assert!(signed.contains(&format!("&Key-Pair-Id={id}&")), "{choice:?}: {signed}");
+    }
+    assert!(sign(&["--key-group", "nobody"]).unwrap_err().contains("no private key in this group"));
+    assert!(server.folder().join(format!("data/keys/apps/{grouped}.pem")).is_file(), "and it is trusted as one of it");
+}
