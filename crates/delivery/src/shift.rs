@@ -7,6 +7,8 @@ use millstream_media::time::UtcTime;
 
 /// Longest value read, in bytes.
 const MAX_VALUE: usize = 64;
+/// Seconds of the epoch from which on a time is none: those of 2242, in either form.
+const TIME_SECONDS: i64 = 1 << 33;
 /// Most seconds a depth or a delay may have: 14 days.
 pub const MAX_SECONDS: u32 = 14 * 86_400;
 
@@ -147,14 +149,14 @@ fn time(text: &str) -> Result<UtcTime, Malformed> {
     let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
     if !whole.is_empty() && digits(whole) && digits(fraction) {
         let ms = format!("{fraction:0<3}").get(..3).and_then(|ms| ms.parse::<i64>().ok());
-        let whole = whole.parse::<i64>().ok().filter(|s| *s < 1 << 33);
+        let whole = whole.parse::<i64>().ok().filter(|s| *s < TIME_SECONDS);
         return whole.zip(ms).map(|(s, ms)| UtcTime::from_millis(s * 1000 + ms)).ok_or(Malformed::Time);
     }
     let plain = text.replace("%3A", ":").replace("%3a", ":").replace("%2B", "+").replace("%2b", "+");
     // A plus that was not escaped may have become a blank on the way.
     let plain = plain.replace("%20", "+").replace(' ', "+");
-    let at = UtcTime::from_iso8601(&plain).filter(|t| t.0 >= 0).ok_or(Malformed::Time)?;
-    Ok(UtcTime::from_millis(at.as_millis()))
+    let at = UtcTime::from_iso8601(&plain).map(UtcTime::as_millis).unwrap_or(-1);
+    if (0..TIME_SECONDS * 1000).contains(&at) { Ok(UtcTime::from_millis(at)) } else { Err(Malformed::Time) }
 }
 
 #[cfg(test)]
@@ -183,6 +185,7 @@ mod tests {
             (Some("start="), Err(Malformed::Time)),
             (Some("start=yesterday"), Err(Malformed::Time)),
             (Some("start=99999999999999"), Err(Malformed::Time)),
+            (Some("start=2260-11-22T22:25:00Z"), Err(Malformed::Time)),
             (Some("start=5&start=6"), Err(Malformed::Twice)),
             (Some("end=5"), Err(Malformed::EndWithoutStart)),
             (Some("start=5&end=5"), Err(Malformed::Order)),
