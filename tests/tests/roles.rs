@@ -239,6 +239,8 @@ fn from_elsewhere_metrics_need_a_viewer() {
     }
     assert_eq!(send_as(Some(viewer), "GET", &elsewhere("/metrics"), None).0, 200);
     assert_eq!(get(&format!("http://127.0.0.1:{port}/metrics")).unwrap().status, 200);
+    // What it prints to begin with works here, wherever it listens.
+    assert!(server.log().contains(&format!("user add NAME --role admin --server http://127.0.0.1:{port}\n")));
     // Nor is this machine open by itself any more.
     assert_eq!(send_json("GET", &format!("http://127.0.0.1:{port}/api/v1/channels"), None).0, 401);
 }

@@ -27,7 +27,7 @@ use http::{HeaderValue, StatusCode, header};
 use millstream_archive::library::Library;
 use millstream_media::time::{Clock, MonoTime};
 
-pub use guard::{ClientAddr, Guard, PeerAddr};
+pub use guard::{ClientAddr, ClientTls, Guard, PeerAddr};
 pub use imports::router as imports_router;
 pub use openapi::document as openapi_document;
 pub use problem::Problem;

@@ -5,11 +5,12 @@ mod support;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
 use http::Request;
+use http_body_util::BodyExt as _;
 use millstream_access::operator::{Grant, Role, TokenHash};
 use millstream_control::api::PeerAddr;
 use millstream_control::api::endpoints::{ENDPOINTS, Endpoint, For, Needs};
@@ -433,6 +434,25 @@ async fn whoever_is_logged_in_changes_the_own_password() {
     assert_eq!(bench.page("POST", path, &here, OWN, change(new, old)).await.status, 429);
     // A token has no password.
     assert!(bench.ask("POST", path, Some(&bench.first), change(old, new)).await.problem(409).contains("only users"));
+}
+
+#[tokio::test]
+async fn a_refusal_takes_the_body_first() {
+    let bench = Bench::new().await;
+    for (origin, path, want) in
+        [("https://evil.example", "/api/v1/session", 403), ("https://tv.example", "/api/v1/channels", 401)]
+    {
+        let read = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&read);
+        let body = http_body_util::Full::new(axum::body::Bytes::from_static(b"{}")).map_frame(move |frame| {
+            seen.store(true, Ordering::Relaxed);
+            frame
+        });
+        let request = Request::builder().method("POST").uri(path).header("host", "tv.example").header("origin", origin);
+        let peer: SocketAddr = "192.0.2.8:1".parse().unwrap();
+        let answer = bench.api.send(request.extension(PeerAddr(peer)).body(Body::new(body)).unwrap()).await;
+        assert_eq!((answer.status.as_u16(), read.load(Ordering::Relaxed)), (want, true), "{path}");
+    }
 }
 
 #[tokio::test]

@@ -10,8 +10,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
+use axum::body::to_bytes;
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -26,6 +28,9 @@ use super::session::secret_of;
 use crate::channel::ChannelName;
 use crate::operators::{Caller, Operators, Unknown};
 
+/// How long a refusal waits for the rest of a body.
+const REST_WITHIN: Duration = Duration::from_secs(1);
+
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The peer of a connection; the server inserts it into every request's extensions.
@@ -35,6 +40,10 @@ pub struct PeerAddr(pub SocketAddr);
 /// The client of a request behind trusted proxies, if it is not the peer; the server inserts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientAddr(pub IpAddr);
+
+/// The client's own connection, to us or to a trusted proxy, has TLS; the server inserts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientTls;
 
 /// What the guard asks.
 #[derive(Clone)]
@@ -55,7 +64,10 @@ impl Guard {
 async fn guarded(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
     let endpoint = match endpoint_of(&request) {
         Ok(endpoint) => endpoint,
-        Err(refusal) => return *refusal,
+        Err(refusal) => {
+            read_out(request).await;
+            return *refusal;
+        }
     };
     let verdict = guard.check(&request, endpoint);
     let is_logged = endpoint.is_some_and(is_logged);
@@ -69,6 +81,7 @@ async fn guarded(State(guard): State<Guard>, mut request: Request, next: Next) -
             (who, next.run(request).await)
         }
         Err(Refusal { status, detail, who }) => {
+            read_out(request).await;
             let mut response = Problem::new(status, detail).into_response();
             if status == StatusCode::UNAUTHORIZED {
                 let scheme = HeaderValue::from_static("Bearer realm=\"millstream\"");
@@ -84,6 +97,12 @@ async fn guarded(State(guard): State<Guard>, mut request: Request, next: Next) -
         tracing::info!(who, kind, address, %method, path, status, "operator's request");
     }
     response
+}
+
+/// Takes the body that a refused request brings, as far as bodies of the API go. An answer before its end makes clients end
+/// their sending over HTTP/2, and some (curl 7.88) then tell of that instead of the answer.
+async fn read_out(request: Request) {
+    let _ = tokio::time::timeout(REST_WITHIN, to_bytes(request.into_body(), super::MAX_BODY_BYTES)).await;
 }
 
 /// Writes are logged, but for the pieces of a file that is sent: its beginning and its end are.

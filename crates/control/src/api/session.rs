@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::{Extension, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use millstream_access::operator::Token;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::body::JsonBody;
-use super::guard::Client;
+use super::guard::{Client, ClientTls};
 use super::operators::invalid;
 use super::problem::Problem;
 use super::{ApiState, fresh_json};
@@ -100,6 +100,7 @@ pub(super) async fn show(State(state): State<Arc<ApiState>>, caller: Option<Know
 pub(super) async fn log_in(
     State(state): State<Arc<ApiState>>,
     Client(address): Client,
+    tls: Option<Extension<ClientTls>>,
     headers: HeaderMap,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
@@ -118,16 +119,20 @@ pub(super) async fn log_in(
         _ => return Err(unusable()),
     };
     let view = SessionView { required: true, caller: Some(CallerView::of(&caller)), openid: begins(&state) };
-    Ok(with_cookie(fresh_json(StatusCode::OK, view), is_secure(&headers), Some(&secret)))
+    Ok(with_cookie(fresh_json(StatusCode::OK, view), is_secure(&headers, tls.is_some()), Some(&secret)))
 }
 
 /// Logs out: the session opens nothing any more.
 #[utoipa::path(delete, path = "/api/v1/session", tag = "operators", responses((status = 204, description = "logged out")))]
-pub(super) async fn log_out(State(state): State<Arc<ApiState>>, headers: HeaderMap) -> Response {
+pub(super) async fn log_out(
+    State(state): State<Arc<ApiState>>,
+    tls: Option<Extension<ClientTls>>,
+    headers: HeaderMap,
+) -> Response {
     if let Some(secret) = secret_of(&headers) {
         state.operators.log_out(secret);
     }
-    with_cookie(StatusCode::NO_CONTENT.into_response(), is_secure(&headers), None)
+    with_cookie(StatusCode::NO_CONTENT.into_response(), is_secure(&headers, tls.is_some()), None)
 }
 
 /// The own password, and another.
@@ -266,9 +271,9 @@ fn attempt_of(headers: &HeaderMap) -> Option<Attempt> {
     Attempt::from_cookie(cookie_of(headers, ATTEMPT_COOKIE)?)
 }
 
-/// Whether the page that asks came by HTTPS.
-fn is_secure(headers: &HeaderMap) -> bool {
-    headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https:"))
+/// Whether the page that asks came by HTTPS; without a page, whether the request did.
+fn is_secure(headers: &HeaderMap, tls: bool) -> bool {
+    headers.get(header::ORIGIN).map_or(tls, |origin| origin.as_bytes().starts_with(b"https:"))
 }
 
 /// Sets the cookie, or takes it away.
@@ -345,7 +350,7 @@ mod tests {
     fn cookies_are_strict_and_secure_on_tls() {
         let cookie = |origin: &'static str, secret: Option<&Token>| {
             let headers = HeaderMap::from_iter([(header::ORIGIN, HeaderValue::from_static(origin))]);
-            let response = with_cookie(StatusCode::OK.into_response(), is_secure(&headers), secret);
+            let response = with_cookie(StatusCode::OK.into_response(), is_secure(&headers, false), secret);
             response.headers()[header::SET_COOKIE].to_str().unwrap().to_owned()
         };
         let token = Token::generate([0; 20]);
@@ -353,5 +358,7 @@ mod tests {
         assert_eq!(cookie("http://a", Some(&token)), format!("millstream={value}; {rest}"));
         assert_eq!(cookie("https://a", Some(&token)), format!("__Host-millstream={value}; {rest}; Secure"));
         assert_eq!(cookie("https://a", None), format!("__Host-millstream=; {rest}; Secure; Max-Age=0"));
+        let no_page = HeaderMap::new();
+        assert!(is_secure(&no_page, true) && !is_secure(&no_page, false));
     }
 }

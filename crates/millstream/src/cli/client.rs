@@ -12,7 +12,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use crate::config::{self, Flags};
 
 /// Asked where nothing else names a server.
-const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
+pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
 /// Longest wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// The same for work that takes its time: clips whose ends are encoded.
@@ -238,7 +238,12 @@ pub fn read_token(file: &Path) -> Result<String> {
 /// The URL in `listening.json`: `{"http": "127.0.0.1:8080", …}`. An address for all interfaces is asked on loopback.
 fn base_of(listening: &str) -> Option<String> {
     let listening: Value = serde_json::from_str(listening).ok()?;
-    let mut address: std::net::SocketAddr = listening.get("http")?.as_str()?.parse().ok()?;
+    base_of_address(listening.get("http")?.as_str()?)
+}
+
+/// Where this machine reaches a server that listens there.
+pub fn base_of_address(address: &str) -> Option<String> {
+    let mut address: std::net::SocketAddr = address.parse().ok()?;
     if address.ip().is_unspecified() {
         address.set_ip(match address {
             std::net::SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use aws_lc_rs::rand::SystemRandom;
 use clap::Args;
 use millstream_access::signed::sign::Terms;
@@ -147,8 +147,8 @@ pub(super) fn time(text: &str, now: u64) -> Result<u64> {
     let unit = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)].into_iter();
     let mut relative = unit.filter_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)));
     let (digits, factor) = relative.next().map_or((text, None), |(digits, seconds)| (digits, Some(seconds)));
-    let number: u64 = digits.parse().with_context(|| {
-        format!("{text:?} is no time; write 1900000000, 90s, 10m, 1h, 7d, 2026-12-01 or 2026-12-01T20:00:00Z")
+    let number: u64 = digits.parse().map_err(|_| {
+        anyhow!("{text:?} is no time; write 1900000000, 90s, 10m, 1h, 7d, 2026-12-01 or 2026-12-01T20:00:00Z")
     })?;
     Ok(factor.map_or(number, |factor| now.saturating_add(number.saturating_mul(factor))))
 }

@@ -12,7 +12,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderValue};
-use millstream_control::api::{ClientAddr, PeerAddr};
+use millstream_control::api::{ClientAddr, ClientTls, PeerAddr};
 use millstream_delivery::rate::Rates;
 use millstream_delivery::viewer::{Proxies, Viewer};
 use millstream_http::front::{Door, Limits, Peer};
@@ -93,15 +93,16 @@ pub fn limits(config: &Config, drain: Duration) -> Result<Limits> {
     })
 }
 
-/// The address of a client, behind whatever proxies there are.
-fn client(request: &Request, proxies: &Proxies) -> Option<IpAddr> {
+/// The address of a client and whether it has TLS, behind whatever proxies there are.
+fn client(request: &Request, proxies: &Proxies) -> Option<(IpAddr, bool)> {
     let peer = *request.extensions().get::<Peer>()?;
     if !proxies.include(peer.address.ip()) {
-        return Some(peer.address.ip());
+        return Some((peer.address.ip(), peer.tls));
     }
     let mut head = http::Request::new(());
     head.headers_mut().clone_from(request.headers());
-    Some(Viewer::of(&head, peer, proxies).address)
+    let viewer = Viewer::of(&head, peer, proxies);
+    Some((viewer.address, viewer.scheme == "https"))
 }
 
 fn too_many() -> Response {
@@ -152,10 +153,14 @@ pub fn routes(router: axum::Router, config: &Config, clock: &Arc<dyn Clock>) -> 
     let rates = Arc::new(Rates::new(config.limits.page_requests_per_second_per_address, Vec::new()));
     let (proxies, clock) = (Arc::new(fence::proxies(config)?), Arc::clone(clock));
     let router = router.layer(middleware::from_fn(move |mut request: Request, next: Next| {
-        let address = client(&request, &proxies);
-        if let Some(address) = address {
+        let client = client(&request, &proxies);
+        if let Some((address, tls)) = client {
             request.extensions_mut().insert(ClientAddr(address.to_canonical()));
+            if tls {
+                request.extensions_mut().insert(ClientTls);
+            }
         }
+        let address = client.map(|(address, _)| address);
         let allowed = address.is_none_or(|address| rates.take_at(address, clock.mono()));
         async move { if allowed { next.run(request).await } else { too_many() } }
     }));

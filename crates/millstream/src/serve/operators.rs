@@ -10,6 +10,7 @@ use millstream_access::operator::{Token, TokenHash, session};
 use millstream_control::operators::{Operators, Settings};
 use millstream_media::time::Clock;
 
+use crate::cli::client::{DEFAULT_SERVER, base_of_address};
 use crate::config::Config;
 
 /// The file of tokens and users in the data folder.
@@ -58,7 +59,8 @@ fn settings(config: &Config, listening: &BTreeMap<String, String>) -> Settings {
 
 /// Says on standard error, and nowhere else, how somebody becomes the first admin.
 pub fn print_first(token: &Token, listening: &BTreeMap<String, String>) {
-    let address = listening.get("http").map(String::as_str).unwrap_or_default();
+    let base = listening.get("http").and_then(|address| base_of_address(address)).unwrap_or_default();
+    let server = if base == DEFAULT_SERVER { String::new() } else { format!(" --server {base}") };
     eprintln!(
         "
 The API and the console need an operator, and there is no admin yet. This token is one until it has made another, for a
@@ -66,8 +68,8 @@ day at most; the next start prints a new one:
 
     {}
 
-On this machine:  MILLSTREAM_TOKEN=… millstream user add NAME --role admin
-Then open the console at http://{address}/ and log in. More: docs/access.md.
+On this machine:  MILLSTREAM_TOKEN=… millstream user add NAME --role admin{server}
+Then open the console at {base}/ and log in; or log in there with the token, and add a user. More: docs/access.md.
 ",
         token.expose()
     );
