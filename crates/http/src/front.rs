@@ -19,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::connection::Connection;
 use crate::seats::{Places, Seat};
+use crate::tls::Acceptor;
 use crate::wakes::Wakes;
 use crate::{full, quic};
 
@@ -77,7 +78,7 @@ pub struct Door {
     /// Where connections come in.
     pub listener: TcpListener,
     /// Without it the door is for cleartext.
-    pub tls: Option<TlsAcceptor>,
+    pub tls: Option<Acceptor>,
     /// HTTP/3 beside TLS ([`quic::open`]); answers over TLS say that it is there.
     pub http3: Option<quinn::Endpoint>,
 }
@@ -274,7 +275,7 @@ async fn accept(
                     continue;
                 };
                 let seat = Seat::take(permit, entered, &places.open);
-                let arrival = Arrival { stream, peer, seat, tls: door.tls.clone() };
+                let arrival = Arrival { stream, peer, seat, tls: door.tls.as_ref().map(Acceptor::current) };
                 let Some(lane) = turn.next() else { return };
                 let _ = lane.send(arrival).await;
             }

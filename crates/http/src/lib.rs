@@ -22,4 +22,5 @@ mod seats;
 mod sending;
 pub mod tls;
 mod unread;
+mod validity;
 mod wakes;

@@ -45,6 +45,26 @@ const TOLD_FOR: u32 = 3600;
 /// # Errors
 /// If the TLS library refuses its own defaults, or the socket cannot be used.
 pub fn open(socket: UdpSocket, certificate: &Arc<Certificate>, idle: Duration) -> Result<Endpoint, crate::tls::Error> {
+    let mut changes = certificate.changes();
+    changes.mark_unchanged();
+    let server = config(certificate, idle)?;
+    let runtime = Arc::new(TokioRuntime);
+    let endpoint = Endpoint::new(EndpointConfig::default(), Some(server), socket, runtime);
+    let endpoint = endpoint.map_err(crate::tls::Error::Socket)?;
+    let (told, certificate) = (endpoint.clone(), Arc::clone(certificate));
+    // Ends with the runtime, as the endpoint does.
+    tokio::spawn(async move {
+        while changes.changed().await.is_ok() {
+            match config(&certificate, idle) {
+                Ok(server) => told.set_server_config(Some(server)),
+                Err(error) => tracing::warn!(%error, "HTTP/3 does not take the new origin.client_ca"),
+            }
+        }
+    });
+    Ok(endpoint)
+}
+
+fn config(certificate: &Arc<Certificate>, idle: Duration) -> Result<quinn::ServerConfig, crate::tls::Error> {
     let tls = certificate.config(&[&rustls::version::TLS13], &[b"h3"])?;
     let tls = QuicServerConfig::try_from(tls).map_err(|e| rustls::Error::General(e.to_string()))?;
     let mut transport = TransportConfig::default();
@@ -58,8 +78,7 @@ pub fn open(socket: UdpSocket, certificate: &Arc<Certificate>, idle: Duration) -
         .max_idle_timeout(idle.try_into().ok());
     let mut server = quinn::ServerConfig::with_crypto(Arc::new(tls));
     server.transport_config(Arc::new(transport)).max_incoming(KNOCKING);
-    let runtime = Arc::new(TokioRuntime);
-    Endpoint::new(EndpointConfig::default(), Some(server), socket, runtime).map_err(crate::tls::Error::Socket)
+    Ok(server)
 }
 
 /// What answers over TLS say of it (RFC 7838 3): the same host, this UDP port.

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use millstream_media::time::{Clock, UtcTime};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -12,7 +13,10 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
+
+use crate::validity;
 
 /// How often the files are looked at.
 pub const LOOK_EVERY: Duration = Duration::from_secs(3);
@@ -65,6 +69,16 @@ pub enum Error {
         /// Why.
         cause: String,
     },
+    /// A certificate is of another time.
+    #[error("the certificate {} is not valid now (it is from {from} until {until})", path.display())]
+    NotNow {
+        /// The file.
+        path: PathBuf,
+        /// Its beginning, ISO 8601.
+        from: String,
+        /// Its end, ISO 8601.
+        until: String,
+    },
     /// The TLS library refuses its own defaults.
     #[error("TLS cannot be set up")]
     Setup(#[from] rustls::Error),
@@ -73,14 +87,40 @@ pub enum Error {
     Socket(std::io::Error),
 }
 
-/// A certificate and its key, as two files. The files can be replaced while the server runs.
+/// A certificate and its key, as two files, and the authorities of clients' certificates. The files can be replaced while
+/// the server runs.
 pub struct Certificate {
     certificate: PathBuf,
     key: PathBuf,
     provider: Arc<CryptoProvider>,
+    authorities: Option<PathBuf>,
     /// Who may show a certificate of its own.
-    clients: Option<Arc<dyn ClientCertVerifier>>,
+    clients: RwLock<Option<Arc<dyn ClientCertVerifier>>>,
+    /// Counts the changes of `clients`.
+    changes: watch::Sender<u64>,
     current: RwLock<Arc<CertifiedKey>>,
+}
+
+/// Gives each connection at a door the TLS that is current then.
+#[derive(Clone)]
+pub struct Acceptor {
+    certificate: Arc<Certificate>,
+    made: Arc<Mutex<(u64, TlsAcceptor)>>,
+}
+
+impl Acceptor {
+    /// What speaks TLS on a connection that comes now.
+    pub fn current(&self) -> TlsAcceptor {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let changes = *self.certificate.changes.borrow();
+        if made.0 != changes {
+            // The configuration was accepted by the TLS library before, and only the authorities are others.
+            if let Ok(acceptor) = self.certificate.over_tcp() {
+                *made = (changes, acceptor);
+            }
+        }
+        made.1.clone()
+    }
 }
 
 impl fmt::Debug for Certificate {
@@ -89,12 +129,14 @@ impl fmt::Debug for Certificate {
     }
 }
 
-/// What the two files hold.
+/// What the files hold.
 #[derive(Clone, PartialEq, Eq)]
 struct Files {
     certificate: Vec<u8>,
     key: Vec<u8>,
 }
+
+type Seen = (Result<Files, Error>, Option<Result<Vec<u8>, Error>>);
 
 impl Certificate {
     /// Reads both files (PEM; the server's own certificate first).
@@ -112,13 +154,15 @@ impl Certificate {
     /// If a file cannot be read, or certificate and key do not belong together.
     pub fn open_for(certificate: &Path, key: &Path, authorities: Option<&Path>) -> Result<Arc<Self>, Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let clients = authorities.map(|path| verifier(&provider, path)).transpose()?;
+        let clients = authorities.map(|path| verifier(&provider, path, &read_authorities(path)?)).transpose()?;
         let pair = pair(&provider, &read(certificate, key)?, certificate, key)?;
         Ok(Arc::new(Certificate {
             certificate: certificate.to_owned(),
             key: key.to_owned(),
             provider,
-            clients,
+            authorities: authorities.map(Path::to_owned),
+            clients: RwLock::new(clients),
+            changes: watch::Sender::new(0),
             current: RwLock::new(Arc::new(pair)),
         }))
     }
@@ -127,7 +171,17 @@ impl Certificate {
     ///
     /// # Errors
     /// If the TLS library refuses its own defaults.
-    pub fn acceptor(self: &Arc<Self>) -> Result<TlsAcceptor, Error> {
+    pub fn acceptor(self: &Arc<Self>) -> Result<Acceptor, Error> {
+        let made = Mutex::new((*self.changes.borrow(), self.over_tcp()?));
+        Ok(Acceptor { certificate: Arc::clone(self), made: Arc::new(made) })
+    }
+
+    /// Changes when [`Self::config`] gives other authorities.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn over_tcp(self: &Arc<Self>) -> Result<TlsAcceptor, Error> {
         let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
         Ok(TlsAcceptor::from(Arc::new(self.config(&versions, &[b"h2", b"http/1.1"])?)))
     }
@@ -140,12 +194,15 @@ impl Certificate {
     ) -> Result<ServerConfig, Error> {
         let config =
             ServerConfig::builder_with_provider(Arc::clone(&self.provider)).with_protocol_versions(versions)?;
-        let config = match &self.clients {
-            Some(clients) => config.with_client_cert_verifier(Arc::clone(clients)),
+        let clients = self.clients.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let config = match clients {
+            Some(clients) => config.with_client_cert_verifier(clients),
             None => config.with_no_client_auth(),
         };
         let mut config = config.with_cert_resolver(Arc::new(Resolver(Arc::clone(self))));
         config.alpn_protocols = protocols.iter().map(|p| p.to_vec()).collect();
+        // Tickets and kept sessions are of this configuration only: who was certified by authorities that are gone has to
+        // show a certificate again.
         config.ticketer = aws_lc_rs::Ticketer::new()?;
         // One ticket for a connection: a player opens one after the other.
         config.send_tls13_tickets = 1;
@@ -153,38 +210,92 @@ impl Certificate {
     }
 
     /// Looks at the files every `every`, and at each `hint` at once. What is new is used for the next handshakes; what
-    /// cannot be used is said once, and the former pair stays.
-    pub async fn follow(self: Arc<Self>, every: Duration, mut hint: tokio::sync::mpsc::Receiver<()>) {
-        let look = |this: Arc<Self>| tokio::task::spawn_blocking(move || read(&this.certificate, &this.key));
-        let mut seen = look(Arc::clone(&self)).await.ok();
+    /// cannot be used, or has ended, is said once, and what was there stays.
+    pub async fn follow(
+        self: Arc<Self>,
+        every: Duration,
+        mut hint: tokio::sync::mpsc::Receiver<()>,
+        clock: Arc<dyn Clock>,
+    ) {
+        let look = |this: Arc<Self>| {
+            tokio::task::spawn_blocking(move || {
+                (read(&this.certificate, &this.key), this.authorities.as_deref().map(read_authorities))
+            })
+        };
         // They may have changed between `open` and now.
-        let mut hinted = true;
+        let mut seen: Option<Seen> = None;
+        let mut authorities = None;
         loop {
-            if !hinted {
-                tokio::select! {
-                    () = tokio::time::sleep(every) => {}
-                    Some(()) = hint.recv() => hinted = true,
-                }
-            }
             let Ok(files) = look(Arc::clone(&self)).await else { return };
-            if !std::mem::take(&mut hinted) && same(seen.as_ref(), &files) {
-                continue;
+            if seen.as_ref().is_none_or(|seen| !same(&seen.0, &files.0)) {
+                self.take_pair(&files.0, clock.utc());
             }
-            match files.as_ref().map_err(ToString::to_string).and_then(|files| {
-                pair(&self.provider, files, &self.certificate, &self.key).map_err(|error| error.to_string())
-            }) {
-                Ok(pair) => {
-                    let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-                    if current.cert != pair.cert {
-                        *current = Arc::new(pair);
-                        tracing::info!(certificate = %self.certificate.display(), "the new TLS certificate is in use");
-                    }
-                }
-                Err(error) => tracing::warn!(%error, "the new TLS certificate is not used; the former one stays"),
+            if let Some(read) = &files.1
+                && seen.as_ref().and_then(|seen| seen.1.as_ref()).is_none_or(|before| !same(before, read))
+            {
+                self.take_authorities(read, &mut authorities);
             }
             seen = Some(files);
+            tokio::select! {
+                () = tokio::time::sleep(every) => {}
+                Some(()) = hint.recv() => seen = None,
+            }
         }
     }
+
+    fn take_pair(&self, files: &Result<Files, Error>, now: UtcTime) {
+        let new = files.as_ref().map_err(ToString::to_string).and_then(|files| {
+            pair(&self.provider, files, &self.certificate, &self.key).map_err(|error| error.to_string())
+        });
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        match new {
+            Ok(pair) if pair.cert == current.cert => {}
+            Ok(pair) => match valid_at(&pair, now, &self.certificate) {
+                Err(error) if valid_at(&current, now, &self.certificate).is_ok() => {
+                    tracing::warn!(%error, "the new TLS certificate is not used; the former one stays");
+                }
+                _ => {
+                    *current = Arc::new(pair);
+                    tracing::info!(certificate = %self.certificate.display(), "the new TLS certificate is in use");
+                }
+            },
+            Err(error) => tracing::warn!(%error, "the new TLS certificate is not used; the former one stays"),
+        }
+    }
+
+    /// `used` is what the file held when it was taken last.
+    fn take_authorities(&self, bytes: &Result<Vec<u8>, Error>, used: &mut Option<Vec<u8>>) {
+        let Some(path) = &self.authorities else { return };
+        let new = bytes.as_ref().map_err(ToString::to_string).and_then(|bytes| {
+            verifier(&self.provider, path, bytes).map(|new| (new, bytes)).map_err(|error| error.to_string())
+        });
+        match new {
+            Ok((_, bytes)) if used.as_ref() == Some(bytes) => {}
+            Ok((clients, bytes)) => {
+                *self.clients.write().unwrap_or_else(PoisonError::into_inner) = Some(clients);
+                self.changes.send_modify(|changes| *changes += 1);
+                if used.replace(bytes.clone()).is_some() {
+                    tracing::info!(file = %path.display(), "the new origin.client_ca is in use");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the new origin.client_ca is not used; the former one stays"),
+        }
+    }
+
+    /// Why the certificate in use is no good at this time, if it is not.
+    pub fn complaint_at(&self, now: UtcTime) -> Option<Error> {
+        let current = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner));
+        valid_at(&current, now, &self.certificate).err()
+    }
+}
+
+/// Whether the server's own certificate is valid at this time. One that cannot be read is left to clients.
+fn valid_at(pair: &CertifiedKey, now: UtcTime, path: &Path) -> Result<(), Error> {
+    let Some((from, until)) = pair.cert.first().and_then(|own| validity::of(own)) else { return Ok(()) };
+    if from <= now && now <= until {
+        return Ok(());
+    }
+    Err(Error::NotNow { path: path.to_owned(), from: from.to_iso8601(), until: until.to_iso8601() })
 }
 
 /// Gives each handshake the pair that is current then.
@@ -197,10 +308,10 @@ impl ResolvesServerCert for Resolver {
     }
 }
 
-fn same(before: Option<&Result<Files, Error>>, now: &Result<Files, Error>) -> bool {
+fn same<T: PartialEq>(before: &Result<T, Error>, now: &Result<T, Error>) -> bool {
     match (before, now) {
-        (Some(Ok(before)), Ok(now)) => before == now,
-        (Some(Err(before)), Err(now)) => before.to_string() == now.to_string(),
+        (Ok(before), Ok(now)) => before == now,
+        (Err(before), Err(now)) => before.to_string() == now.to_string(),
         _ => false,
     }
 }
@@ -212,13 +323,17 @@ fn read(certificate: &Path, key: &Path) -> Result<Files, Error> {
     Ok(Files { certificate: bytes("server.tls_certificate", certificate)?, key: bytes("server.tls_key", key)? })
 }
 
-/// Accepts certificates of clients that those in the file signed; TLS refuses others before any request.
-fn verifier(provider: &Arc<CryptoProvider>, path: &Path) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+fn read_authorities(path: &Path) -> Result<Vec<u8>, Error> {
     let setting = "origin.client_ca";
-    let bytes = std::fs::read(path).map_err(|cause| Error::Unreadable { setting, path: path.to_owned(), cause })?;
+    std::fs::read(path).map_err(|cause| Error::Unreadable { setting, path: path.to_owned(), cause })
+}
+
+/// Accepts certificates of clients that those in the file signed; TLS refuses others before any request.
+fn verifier(provider: &Arc<CryptoProvider>, path: &Path, bytes: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+    let setting = "origin.client_ca";
     let mut roots = RootCertStore::empty();
     let wrong = |cause: String| Error::Authorities { path: path.to_owned(), cause };
-    for certificate in CertificateDer::pem_slice_iter(&bytes) {
+    for certificate in CertificateDer::pem_slice_iter(bytes) {
         let not_pem = |cause| Error::NotPem { setting, what: "certificate", path: path.to_owned(), cause };
         roots.add(certificate.map_err(not_pem)?).map_err(|error| wrong(error.to_string()))?;
     }

@@ -67,7 +67,7 @@ async fn a_new_certificate_is_used_and_a_bad_one_is_not() {
     let certificate = open(folder.path()).unwrap();
     let server = Server::with_tls(Some(certificate.acceptor().unwrap())).await;
     let (hint, hints) = mpsc::channel(1);
-    tokio::spawn(Arc::clone(&certificate).follow(Duration::from_millis(10), hints));
+    tokio::spawn(Arc::clone(&certificate).follow(Duration::from_millis(10), hints, site::clock()));
     connect(&server, &first, b"http/1.1").await.unwrap();
 
     // A certificate without its key: nothing changes, also when it was looked at.
@@ -83,6 +83,45 @@ async fn a_new_certificate_is_used_and_a_bad_one_is_not() {
     let all = async { while connect(&server, &second, b"http/1.1").await.is_err() {} };
     tokio::time::timeout(Duration::from_secs(20), all).await.unwrap();
     assert!(connect(&server, &first, b"http/1.1").await.is_err());
+}
+
+/// One that has ended, or has not begun, stays out as long as the one in use is good.
+#[tokio::test]
+async fn a_certificate_of_another_time_is_not_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let valid = |from: i32, until: i32| {
+        let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(from, 1, 1);
+        params.not_after = rcgen::date_time_ymd(until, 1, 1);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let made = params.self_signed(&key).unwrap();
+        std::fs::write(folder.path().join("cert.pem"), made.pem()).unwrap();
+        std::fs::write(folder.path().join("key.pem"), key.serialize_pem()).unwrap();
+        made.der().clone()
+    };
+    let first = valid(2025, 2027);
+    let certificate = open(folder.path()).unwrap();
+    let now = site::clock().utc();
+    assert!(certificate.complaint_at(now).is_none());
+    let server = Server::with_tls(Some(certificate.acceptor().unwrap())).await;
+    let (hint, hints) = mpsc::channel(1);
+    tokio::spawn(Arc::clone(&certificate).follow(Duration::from_secs(3600), hints, site::clock()));
+    for (from, until) in [(2020, 2026), (2027, 2028)] {
+        valid(from, until);
+        for _ in 0..2 {
+            hint.send(()).await.unwrap();
+        }
+        connect(&server, &first, b"http/1.1").await.unwrap();
+    }
+    let second = valid(2026, 2030);
+    hint.send(()).await.unwrap();
+    let all = async { while connect(&server, &second, b"http/1.1").await.is_err() {} };
+    tokio::time::timeout(Duration::from_secs(20), all).await.unwrap();
+    assert!(certificate.complaint_at(now).is_none());
+    // At the start there is no other: it is used, and complained of.
+    valid(2020, 2026);
+    let complaint = open(folder.path()).unwrap().complaint_at(now).unwrap().to_string();
+    assert!(complaint.contains("cert.pem is not valid now") && complaint.contains("until 2026-01-01"), "{complaint}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod site;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Buf as _;
 use http::Request;
@@ -16,6 +17,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use site::{Server, get_http_2, read_answer};
 use tokio::io::AsyncWriteExt as _;
+use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -139,6 +141,49 @@ async fn a_resumed_session_keeps_its_certificate() {
         let kind = stream.get_ref().1.handshake_kind().unwrap();
         assert_eq!(kind == rustls::HandshakeKind::Resumed, resumed);
     }
+}
+
+/// Other authorities count from the next handshake on, over TCP and HTTP/3, and no session is resumed that the former ones
+/// had certified; a file that cannot be used changes nothing.
+#[tokio::test]
+async fn authorities_are_changed_while_the_server_runs() {
+    let made = made();
+    let (server, address) = Server::with_http3(&made.certificate).await;
+    let (hint, hints) = mpsc::channel(1);
+    let follow = Arc::clone(&made.certificate).follow(Duration::from_secs(3600), hints, site::clock());
+    tokio::spawn(follow);
+    let new = Authority::new();
+    let (old_one, new_one) = (made.authority.certify(), new.certify());
+    let shown = |(certificate, key): &Shown| (certificate.clone(), key.clone_key());
+    let of_old = client(&made.trusted, b"http/1.1", Some(shown(&old_one)));
+    let is_known = async |config: &ClientConfig| {
+        let mut stream = connect(&server, config.clone()).await;
+        let _ = stream.write_all(b"GET /live/a/who HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let mut first = [0];
+        tokio::io::AsyncReadExt::read_exact(&mut stream, &mut first).await.is_ok()
+    };
+    assert!(is_known(&of_old).await && is_known(&of_old).await);
+    let ca = made.folder.path().join("ca.pem");
+    let take = async |text: &str| {
+        std::fs::write(&ca, text).unwrap();
+        // The second one is taken only when the first was looked at.
+        for _ in 0..3 {
+            hint.send(()).await.unwrap();
+        }
+    };
+    take("garbage").await;
+    assert!(is_known(&of_old).await, "the former authorities stay");
+
+    take(&format!("{}{}", made.authority.pem, new.pem)).await;
+    assert!(is_known(&of_old).await);
+    let over_3 = |shown| over_http_3(address, client(&made.trusted, b"h3", Some(shown)));
+    let certified = Some("tls true certified true".to_owned());
+    assert_eq!((over_3(shown(&old_one)).await, over_3(shown(&new_one)).await), (certified.clone(), certified.clone()));
+
+    take(&new.pem).await;
+    assert!(!is_known(&of_old).await, "its authority is gone, and its ticket opens nothing");
+    assert!(is_known(&client(&made.trusted, b"http/1.1", Some(shown(&new_one)))).await);
+    assert_eq!((over_3(shown(&old_one)).await, over_3(shown(&new_one)).await), (None, certified));
 }
 
 #[tokio::test]

@@ -15,23 +15,30 @@ use millstream_delivery::body::{Body, BrokenOff};
 use millstream_delivery::respond::{self, CacheLife, Entity};
 use millstream_http::front::{Door, Limits, Site, run};
 use millstream_http::quic;
-use millstream_http::tls::Certificate;
+use millstream_http::tls::{Acceptor, Certificate};
 use millstream_media::time::{Clock, MonoTime, UtcTime};
 use millstream_telemetry::{Metrics, RequestKind, ServerMetrics};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
 
 pub const LIST: &str = "#EXTM3U of the test";
 pub const LARGE: usize = 1 << 20;
 const LIMIT: Duration = Duration::from_secs(20);
 
+/// The time of these tests: November 2026.
+const NOW: UtcTime = UtcTime::from_millis(1_795_000_000_000);
+
 struct Wall(Instant);
+
+#[allow(dead_code, reason = "for those that follow files")]
+pub fn clock() -> Arc<dyn Clock> {
+    Arc::new(Wall(Instant::now()))
+}
 
 impl Clock for Wall {
     fn utc(&self) -> UtcTime {
-        UtcTime(0)
+        NOW
     }
     fn mono(&self) -> MonoTime {
         MonoTime(self.0.elapsed())
@@ -91,7 +98,7 @@ impl Server {
         Self::with_tls(None).await
     }
 
-    pub async fn with_tls(tls: Option<TlsAcceptor>) -> Self {
+    pub async fn with_tls(tls: Option<Acceptor>) -> Self {
         Self::behind(tls, None).await
     }
 
@@ -103,7 +110,7 @@ impl Server {
         (Self::behind(Some(certificate.acceptor().unwrap()), Some(endpoint)).await, address)
     }
 
-    async fn behind(tls: Option<TlsAcceptor>, http3: Option<quinn::Endpoint>) -> Self {
+    async fn behind(tls: Option<Acceptor>, http3: Option<quinn::Endpoint>) -> Self {
         let published = watch::Sender::new(0);
         let all = Metrics::new();
         let echo = axum::routing::post(async |body: Bytes| body);

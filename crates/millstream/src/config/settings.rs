@@ -343,7 +343,9 @@ impl Config {
         struct Channels<'a> {
             channel: Vec<Printed<'a>>,
         }
-        let mut text = toml::to_string(&Config { channel: Vec::new(), ..self.clone() })?;
+        let mut shown = Config { channel: Vec::new(), ..self.clone() };
+        shown.ingest.authorize_url = without_secrets(&shown.ingest.authorize_url);
+        let mut text = toml::to_string(&shown)?;
         text = text.replace("channel = []\n\n", "").replace("channel = []\n", "");
         if !self.channel.is_empty() {
             let channel = self
@@ -355,5 +357,34 @@ impl Config {
             text.push_str(&toml::to_string(&Channels { channel })?);
         }
         Ok(text)
+    }
+}
+
+/// A URL without what may be a secret in it: user and password, and the query.
+fn without_secrets(url: &str) -> String {
+    let (place, query) = url.split_once('?').map_or((url, ""), |(place, _)| (place, "?(redacted)"));
+    let (scheme, rest) = place.split_once("://").unwrap_or(("", place));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    match authority.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://(redacted)@{host}{path}{query}"),
+        None => format!("{place}{query}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_shown_without_what_may_be_secret() {
+        for (url, want) in [
+            ("", ""),
+            ("https://a.example/b", "https://a.example/b"),
+            ("https://a.example/b?token=c&d", "https://a.example/b?(redacted)"),
+            ("https://user:pass@a.example:1/b@c", "https://(redacted)@a.example:1/b@c"),
+            ("https://user:p@ss@a.example?x", "https://(redacted)@a.example?(redacted)"),
+        ] {
+            assert_eq!(without_secrets(url), want);
+        }
     }
 }

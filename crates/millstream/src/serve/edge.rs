@@ -32,7 +32,7 @@ pub async fn serve(config: Config) -> Result<()> {
     let _folder = folder::take(&config.server.data_dir)?;
     let edge = Arc::new(Edge::open(settings(&config)?, &metrics).await?);
     let mut listening = BTreeMap::new();
-    let doors = super::http::doors(&config, &mut listening).await?;
+    let doors = super::http::doors(&config, &mut listening, &clock).await?;
 
     let (stop, stopping) = watch::channel(false);
     let (stop_http, http_stopping) = watch::channel(false);

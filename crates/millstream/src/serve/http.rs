@@ -37,7 +37,11 @@ const BACKLOG: u32 = 4096;
 ///
 /// # Errors
 /// If an address is taken, or the certificate cannot be used.
-pub async fn doors(config: &Config, listening: &mut BTreeMap<String, String>) -> Result<Vec<Door>> {
+pub async fn doors(
+    config: &Config,
+    listening: &mut BTreeMap<String, String>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Vec<Door>> {
     let address = config.server.http.get().context("server.http is off; give an address such as 127.0.0.1:8080")?;
     let http = listen(address).with_context(|| bind_help("HTTP", "--http", address))?;
     listening.insert("http".to_owned(), http.local_addr()?.to_string());
@@ -63,7 +67,10 @@ pub async fn doors(config: &Config, listening: &mut BTreeMap<String, String>) ->
         None
     };
     doors.push(Door { listener: https, tls: Some(certificate.acceptor()?), http3 });
-    follow(certificate)?;
+    if let Some(error) = certificate.complaint_at(clock.utc()) {
+        tracing::warn!(%error, "clients will refuse the TLS certificate; give a valid one, it is used without a restart");
+    }
+    follow(certificate, Arc::clone(clock))?;
     Ok(doors)
 }
 
@@ -130,7 +137,7 @@ fn harden(headers: &mut HeaderMap, hsts_seconds: u32) {
 }
 
 /// Takes the certificate's files anew when they change, and at SIGHUP at once.
-fn follow(certificate: Arc<Certificate>) -> Result<()> {
+fn follow(certificate: Arc<Certificate>, clock: Arc<dyn Clock>) -> Result<()> {
     let mut hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be awaited")?;
     let (hint, hints) = mpsc::channel(1);
     tokio::spawn(async move {
@@ -139,7 +146,7 @@ fn follow(certificate: Arc<Certificate>) -> Result<()> {
             let _ = hint.try_send(());
         }
     });
-    tokio::spawn(certificate.follow(LOOK_EVERY, hints));
+    tokio::spawn(certificate.follow(LOOK_EVERY, hints, clock));
     Ok(())
 }
 

@@ -120,7 +120,7 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
     let gate = gate.asking(Webhook::new(&config.ingest));
 
     let mut listening = BTreeMap::new();
-    let doors = http::doors(&config, &mut listening).await?;
+    let doors = http::doors(&config, &mut listening, &clock).await?;
     let rtmp = match config.ingest.rtmp.get() {
         Some(address) => {
             let limits = listener::Config {
