@@ -145,6 +145,11 @@ class Mock {
       const caller = { name: "this machine", kind: "machine", role: "admin", channels: null };
       return json(res, 200, { required: false, caller, openid: null });
     }
+    const created = new Date(this.startedAt).toISOString();
+    if (path === "/users")
+      return json(res, 200, { users: [{ name: "anna", role: "admin", channels: null, created }] });
+    if (path === "/tokens")
+      return json(res, 200, { tokens: [{ name: "ci", role: "operator", channels: ["demo"], created }] });
     if (path === "/storage")
       return json(res, 200, { bytes: 306e6, deleting_bytes: 0, keep_seconds: 604_800, keep_bytes: 50e9 });
     if (path === "/imports") return json(res, 200, { imports: [] });

@@ -437,6 +437,31 @@ async fn whoever_is_logged_in_changes_the_own_password() {
 }
 
 #[tokio::test]
+async fn one_user_is_guessed_from_everywhere_in_vain() {
+    let bench = Bench::new().await;
+    let password = "correct horse battery";
+    let body = json!({"name": "anna", "role": "admin", "password": password});
+    assert_eq!(bench.ask("POST", "/api/v1/users", Some(&bench.first), Some(body)).await.status, 201);
+    assert_eq!(bench.log_in(json!({"user": "anna", "password": password})).await.status, 200);
+    let from = async |address: u8, password: &str| {
+        let body = json!({"user": "anna", "password": password}).to_string();
+        let peer: SocketAddr = format!("198.51.100.{address}:1").parse().unwrap();
+        let request = Request::builder().method("POST").uri("/api/v1/session").header("host", "tv.example");
+        let request = request.header("content-type", "application/json").extension(PeerAddr(peer));
+        bench.api.send(request.body(Body::from(body)).unwrap()).await
+    };
+    for address in 0..21 {
+        assert_eq!(from(address, "wrong").await.status, 401, "{address}");
+    }
+    let slowed = from(99, password).await;
+    assert_eq!(slowed.headers["retry-after"], "3");
+    assert!(slowed.problem(429).contains("for this user"), "{}", slowed.text);
+    assert_eq!(bench.log_in(json!({"user": "anna", "password": password})).await.status, 200, "where anna was before");
+    bench.clock.by(3);
+    assert_eq!(from(99, password).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_refusal_takes_the_body_first() {
     let bench = Bench::new().await;
     for (origin, path, want) in

@@ -201,7 +201,8 @@ impl Guard {
             let token = value.to_str().ok().and_then(token::bearer).ok_or(Unknown::Token)?;
             return self.operators.of_token(token);
         }
-        let secret = secret_of(request.headers()).ok_or(Unknown::Nothing)?;
+        let tls = request.extensions().get::<ClientTls>().is_some();
+        let secret = secret_of(request.headers(), tls).ok_or(Unknown::Nothing)?;
         self.operators.of_session(secret)
     }
 }

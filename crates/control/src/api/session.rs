@@ -129,7 +129,7 @@ pub(super) async fn log_out(
     tls: Option<Extension<ClientTls>>,
     headers: HeaderMap,
 ) -> Response {
-    if let Some(secret) = secret_of(&headers) {
+    if let Some(secret) = secret_of(&headers, tls.is_some()) {
         state.operators.log_out(secret);
     }
     with_cookie(StatusCode::NO_CONTENT.into_response(), is_secure(&headers, tls.is_some()), None)
@@ -159,6 +159,7 @@ pub(super) struct PasswordBody {
 pub(super) async fn password(
     State(state): State<Arc<ApiState>>,
     Client(address): Client,
+    tls: Option<Extension<ClientTls>>,
     caller: Caller,
     headers: HeaderMap,
     JsonBody(body): JsonBody,
@@ -166,7 +167,7 @@ pub(super) async fn password(
     let body: PasswordBody = serde_json::from_value(body).map_err(|_| {
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "send {\"present\": \"…\", \"password\": \"…\"}")
     })?;
-    let session = secret_of(&headers);
+    let session = secret_of(&headers, tls.is_some());
     let changed = state.operators.change_own_password(address, &caller, session, body.present, body.password).await;
     match changed {
         Ok(()) => Ok(StatusCode::NO_CONTENT.into_response()),
@@ -288,9 +289,10 @@ fn with_cookie(mut response: Response, secure: bool, secret: Option<&Token>) -> 
     response
 }
 
-/// The secret in the session's cookie: of all cookies of that name the first, the one for TLS before the other.
-pub(super) fn secret_of(headers: &HeaderMap) -> Option<&str> {
-    cookie_of(headers, SECURE_COOKIE).or_else(|| cookie_of(headers, PLAIN_COOKIE))
+/// The secret in the session's cookie: of all cookies of that name the first, the one for TLS before the other. Over TLS the
+/// other does not count: whoever is on the way could have set it over cleartext, for a session of his own.
+pub(super) fn secret_of(headers: &HeaderMap, tls: bool) -> Option<&str> {
+    cookie_of(headers, SECURE_COOKIE).or_else(|| cookie_of(headers, PLAIN_COOKIE).filter(|_| !tls))
 }
 
 fn cookie_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -337,7 +339,9 @@ mod tests {
             for line in lines {
                 headers.append(header::COOKIE, HeaderValue::from_static(line));
             }
-            secret_of(&headers).map(str::to_owned)
+            let over_tls = secret_of(&headers, true);
+            assert!(over_tls.is_none_or(|secret| secret == "y"), "what came over cleartext does not count over TLS");
+            secret_of(&headers, false).map(str::to_owned)
         };
         assert_eq!(secret(&["a=b; millstream=x; c=d"]).as_deref(), Some("x"));
         assert_eq!(secret(&["millstream=x", "__Host-millstream=y"]).as_deref(), Some("y"));
