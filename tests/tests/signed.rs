@@ -9,6 +9,7 @@ use millstream_check::hls::playlist::{self, Media, Playlist};
 use millstream_check::text::resolve;
 use millstream_tests::client::get;
 use millstream_tests::node::Node;
+use millstream_tests::wait::wait_for;
 use millstream_tests::{Channel, Publisher, Server, Source, decode};
 use serde_json::Value;
 
@@ -289,4 +290,34 @@ fn wildcards_and_one_object_for_all_signatures() {
     .collect();
     assert!(bodies.windows(2).all(|two| two[0] == two[1]));
     assert_eq!((stream.metric("miss") - misses, stream.metric("hit") - hits), (1.0, 3.0));
+}
+
+/// STANDARDS 7.10 and 7.12: a signature ends while its viewer watches, also for the next range of the same file; a new key is
+/// trusted without a restart, and what the old one signed opens nothing once it is gone.
+#[test]
+fn signatures_end_and_keys_are_rotated_before_a_warm_cache() {
+    let stream = Stream::start();
+    let newest = stream.server.viewer("demo").newest(&stream.rendition).unwrap();
+    let segment = stream.url(&format!("{}/{newest}.m4s", stream.rendition));
+    let range = |asked: &Ask| {
+        let path = asked.url.replace(&stream.edge.url("http", ""), "");
+        stream.edge.status("http", &path, &["--range", "0-99"])
+    };
+    let short = stream.by_url(&segment, &["--expires", "4s"]);
+    assert_eq!((ask(&short).status, range(&short)), (200, 206));
+    wait_for("the end of the signature", UP, || (ask(&short).status == 403).then_some(()));
+    assert_eq!(range(&short), 403);
+
+    let old = stream.by_url(&segment, &["--expires", "1h"]);
+    assert_eq!(ask(&old).status, 200);
+    let made = stream.server.command(&["key", "create", "--out", "new.pem", "--json"]).unwrap();
+    let id = serde_json::from_str::<Value>(&made).unwrap()["key_pair_id"].as_str().unwrap().to_owned();
+    let key = ["--key-file", "new.pem", "--key-pair-id", &id, "--expires", "1h"];
+    let new = stream.server.command(&[&["sign", &*segment][..], &key].concat()).unwrap();
+    let new = Ask { url: new.trim().to_owned(), cookies: None };
+    wait_for("trust in the new key", UP, || (ask(&new).status == 200).then_some(()));
+    assert_eq!(ask(&old).status, 200, "both are trusted meanwhile");
+    std::fs::remove_file(stream.server.folder().join(format!("data/keys/{}.pem", stream.id))).unwrap();
+    wait_for("the end of the old key", UP, || (ask(&old).status == 403).then_some(()));
+    assert_eq!(ask(&new).status, 200);
 }
