@@ -134,6 +134,11 @@ fn what_cannot_be_used_is_refused_as_a_whole() {
     let cases: Vec<Case> = vec![
         ("no XML", Box::new(|_| "nothing".to_owned()), |e| matches!(e, Error::Form(_))),
         ("another root", swap("cpix:CPIX".into(), "cpix:Other".into()), |e| matches!(e, Error::Form(_))),
+        (
+            "an end of another element",
+            swap("</k:Secret>".into(), "</k:SecretAAAAAAAA>".into()),
+            |e| matches!(e, Error::Form(text) if !text.contains("AAAA")),
+        ),
         ("cut short", Box::new(|text| text[..text.len() / 2].to_owned()), |e| matches!(e, Error::Form(_))),
         ("a document type", Box::new(|t| t.replacen("<cpix", "<!DOCTYPE x []><cpix", 1)), |e| {
             matches!(e, Error::Form(_))

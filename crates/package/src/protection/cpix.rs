@@ -345,12 +345,14 @@ impl Document {
         let (mut out, mut open): (Document, Vec<String>) = (Document::default(), Vec::new());
         let (mut place, mut master, mut content) = (None, false, String::new());
         loop {
-            let event = reader.read_event().map_err(|error| Error::Form(error.to_string()))?;
+            // What the library says of it repeats the document, and so perhaps a key.
+            let event = reader.read_event();
+            let event = event.map_err(|_| Error::Form(format!("it breaks off at byte {}", reader.error_position())))?;
             match &event {
                 Event::Start(start) | Event::Empty(start) => {
                     let name = start.local_name().as_ref().to_owned();
                     if open.is_empty() && name != "CPIX" {
-                        return Err(Error::Form(format!("its root is {name}")));
+                        return Err(Error::Form("its root is another element".to_owned()));
                     }
                     match name.as_str() {
                         "ContentKey" => {
@@ -423,13 +425,17 @@ impl Document {
 
 fn attribute(start: &BytesStart<'_>, name: &str) -> Result<Option<String>, Error> {
     for attribute in start.attributes() {
-        let attribute = attribute.map_err(|error| Error::Form(error.to_string()))?;
+        let attribute = attribute.map_err(|_| malformed_attribute())?;
         if attribute.key.as_ref() == name {
             let value = attribute.normalized_value(XmlVersion::Implicit1_0);
-            return value.map(|value| Some(value.into_owned())).map_err(|error| Error::Form(error.to_string()));
+            return value.map(|value| Some(value.into_owned())).map_err(|_| malformed_attribute());
         }
     }
     Ok(None)
+}
+
+fn malformed_attribute() -> Error {
+    Error::Form("an attribute is not well-formed".to_owned())
 }
 
 fn key_id(start: &BytesStart<'_>, name: &'static str) -> Result<KeyId, Error> {
