@@ -1,5 +1,6 @@
 //! Contribution protocols to access units: pure sessions, and a thin listener around them.
 //!
+//! - [`cmaf`]: paths and bodies of CMAF ingest (pure).
 //! - [`rtmp`]: the RTMP session, fed bytes and the time (pure).
 //! - [`flv`]: its tags to configurations and access units (pure).
 //! - [`source`]: what a protocol hands to the owner of a channel.
@@ -9,6 +10,7 @@
 //! - [`key`]: the stream key, which never prints.
 //! - [`listener`]: the TCP listener and its connections (tokio).
 
+pub mod cmaf;
 mod connection;
 pub mod contribution;
 mod cursor;

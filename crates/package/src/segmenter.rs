@@ -1,18 +1,21 @@
 //! The segmenter: encoded samples in, CMAF chunks and the ends of segments out.
 //!
-//! Two ways of cutting, one for each kind of channel:
+//! Three ways of cutting, one for each kind of channel:
 //!
 //! - [`Segmenter`]: epoch-locked, for encoded channels. Numbers and boundaries are a pure function of media time.
 //! - [`PassthroughSegmenter`]: at the source's own random access points, for channels that are not encoded.
+//! - [`DictatedSegmenter`]: where the encoder cut, for channels that come as CMAF.
 //!
-//! Both are transforms: `push` a sample, `pull` until there is nothing more. They hold one part at most
+//! All are transforms: `push` a sample, `pull` until there is nothing more. They hold one part at most
 //! ([`millstream_media::cmaf::MAX_CHUNK_BYTES`]), and refuse a push while [`MAX_QUEUED`] outputs wait to be pulled.
 
 mod assembler;
 mod cutter;
+mod dictated;
 mod epoch;
 mod passthrough;
 
+pub use dictated::DictatedSegmenter;
 pub use epoch::Segmenter;
 pub use passthrough::{PassthroughConfig, PassthroughSegmenter, TrackKind};
 
