@@ -89,6 +89,12 @@ pub trait Authorizer: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Admission, Refusal>> + Send;
 }
 
+impl<A: Authorizer> Authorizer for Arc<A> {
+    async fn authorize(&self, request: PublishRequest, peer: SocketAddr) -> Result<Admission, Refusal> {
+        A::authorize(self, request, peer).await
+    }
+}
+
 /// A bound RTMP listener.
 #[derive(Debug)]
 pub struct Listener<A> {

@@ -90,6 +90,8 @@ impl ByteCount {
 pub enum Protocol {
     /// RTMP, Enhanced or not.
     Rtmp,
+    /// CMAF ingest.
+    Cmaf,
 }
 
 impl Protocol {
@@ -97,6 +99,7 @@ impl Protocol {
     pub const fn as_str(self) -> &'static str {
         match self {
             Protocol::Rtmp => "rtmp",
+            Protocol::Cmaf => "cmaf",
         }
     }
 }

@@ -152,6 +152,8 @@ pub enum Mode {
     Abr,
     /// Packaged as it comes.
     Passthrough,
+    /// Comes as CMAF, in the segments and renditions of an encoder elsewhere (DASH-IF Live Media Ingest, interface 1).
+    Cmaf,
 }
 
 impl Mode {
@@ -160,6 +162,7 @@ impl Mode {
         match self {
             Mode::Abr => "abr",
             Mode::Passthrough => "passthrough",
+            Mode::Cmaf => "cmaf",
         }
     }
 }
@@ -295,12 +298,13 @@ impl ChannelConfig {
             let least = Seconds::from_millis(self.segment_seconds.millis().saturating_mul(5));
             fail("window_seconds", format!("is shorter than 5 segments; use at least {least}"));
         }
-        if self.mode == Mode::Passthrough {
+        if self.mode != Mode::Abr {
+            let mode = self.mode.as_str();
             if self.ladder.is_some() {
-                fail("ladder", "does not go with mode \"passthrough\"; leave it out, or use mode \"abr\"".into());
+                fail("ladder", format!("does not go with mode \"{mode}\"; leave it out, or use mode \"abr\""));
             }
             if self.frame_rate != FrameRateSetting::Auto {
-                fail("frame_rate", "does not go with mode \"passthrough\"; leave it out, or use mode \"abr\"".into());
+                fail("frame_rate", format!("does not go with mode \"{mode}\"; leave it out, or use mode \"abr\""));
             }
         }
         if let Some(Err(error)) = self.ladder.as_ref().map(LadderConfig::check) {

@@ -2,22 +2,65 @@
 //!
 //! A publisher is told that its key is not valid, whatever is wrong with it; the log and the metrics say what it was.
 
-use std::net::SocketAddr;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use millstream_access::StreamKeyHash;
 use millstream_access::publisher::guesses::Guesses;
 use millstream_access::publisher::webhook::Question;
 use millstream_access::publisher::{KeyRefusal, Takeover};
+use millstream_control::channel::Mode;
 use millstream_control::registry::{self, Opened, Registry};
 use millstream_ingest::listener::{Admission, Authorizer};
 use millstream_ingest::publishers;
 use millstream_ingest::rtmp::{PublishRequest, Refusal};
-use millstream_media::time::Clock;
+use millstream_ingest::source::Protocol;
+use millstream_media::time::{Clock, MonoTime};
 use millstream_telemetry::ServerMetrics;
 
-use super::runtime::Routes;
+use super::contributed::Upload;
+use super::runtime::{Route, Routes};
 use super::webhook::{Verdict, Webhook};
+use tokio::sync::{mpsc, watch};
+
+/// How long the outside service's answer holds for uploads: it is not asked for each segment.
+const ANSWER_HOLDS: Duration = Duration::from_secs(60);
+/// Answers that are remembered.
+const MAX_ANSWERS: usize = 4096;
+
+/// Whom the outside service let in: channel, key and address.
+type Asked = (String, String, IpAddr);
+
+/// An upload that may come in.
+#[derive(Debug)]
+pub struct Uploader {
+    /// The way into the channel's task.
+    pub uploads: mpsc::Sender<Upload>,
+    /// True when its key was revoked.
+    pub revoked: watch::Receiver<bool>,
+}
+
+/// Why an upload may not come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UploadRefusal {
+    /// No such channel, or none that takes uploads.
+    #[error("no channel of this name takes CMAF ingest; create it with mode \"cmaf\"")]
+    NoChannel,
+    /// It is stopped.
+    #[error("the channel is stopped; start it first")]
+    Stopped,
+    /// No credentials.
+    #[error("give the channel's stream key: its name and the key as user and password, or the key as bearer token")]
+    NoKey,
+    /// Wrong ones.
+    #[error("the credentials are not valid for this channel")]
+    BadKey,
+    /// Now it is not possible.
+    #[error("the channel is starting or ending; try again")]
+    Unavailable,
+}
 
 /// The listener's authoriser.
 pub struct Gate {
@@ -27,12 +70,13 @@ pub struct Gate {
     metrics: ServerMetrics,
     webhook: Option<Webhook>,
     guesses: Mutex<Guesses>,
+    asked: Mutex<HashMap<Asked, MonoTime>>,
 }
 
 impl Gate {
     /// A gate to the channels of `routes`.
     pub(super) fn new(registry: Arc<Registry>, routes: Routes, clock: Arc<dyn Clock>, metrics: ServerMetrics) -> Self {
-        Gate { registry, routes, clock, metrics, webhook: None, guesses: Mutex::default() }
+        Gate { registry, routes, clock, metrics, webhook: None, guesses: Mutex::default(), asked: Mutex::default() }
     }
 
     /// The same, which asks an outside service about every publisher whose key is right.
@@ -42,11 +86,11 @@ impl Gate {
     }
 
     /// Looks at the key, unless its address is shut out.
-    fn open(&self, key: &str, peer: SocketAddr) -> Result<Opened, Refusal> {
+    fn open(&self, protocol: Protocol, key: &str, peer: SocketAddr) -> Result<Opened, Refusal> {
         let guesses = || self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(wait) = guesses().shut_out_at(peer.ip(), self.clock.mono()) {
             tracing::debug!(%peer, ?wait, "publisher refused: too many wrong keys from its address");
-            return Err(self.refused("slowed", Refusal::BadKey));
+            return Err(self.refused(protocol, "slowed", Refusal::BadKey));
         }
         let refusal = match self.registry.authorize(registry::APP, key, peer.ip()) {
             Ok(opened) => return Ok(opened),
@@ -71,21 +115,81 @@ impl Gate {
                 ("key", Refusal::BadKey)
             }
         };
-        Err(self.refused(reason, answer))
+        Err(self.refused(protocol, reason, answer))
+    }
+
+    /// Lets an upload to `channel` in. `key` is the stream key, `user` what stands before it.
+    ///
+    /// # Errors
+    /// [`UploadRefusal`]; it is logged and counted.
+    pub async fn upload(
+        &self,
+        channel: &str,
+        user: Option<&str>,
+        key: Option<&str>,
+        encoder: Option<&str>,
+        peer: SocketAddr,
+    ) -> Result<Uploader, UploadRefusal> {
+        let known = self.registry.channels().find(channel).map(|channel| channel.config.mode);
+        if known != Some(Mode::Cmaf) {
+            tracing::debug!(channel, %peer, "upload refused: no such channel, or its mode is not cmaf");
+            self.metrics.ingest_refused("cmaf", "channel").increment();
+            return Err(UploadRefusal::NoChannel);
+        }
+        let Some(key) = key else { return Err(UploadRefusal::NoKey) };
+        let opened = self.open(Protocol::Cmaf, key, peer).map_err(|refusal| match refusal {
+            Refusal::ChannelStopped => UploadRefusal::Stopped,
+            _ => UploadRefusal::BadKey,
+        })?;
+        if opened.channel.as_str() != channel || user.is_some_and(|user| user != opened.key.as_str()) {
+            tracing::warn!(channel, %peer, key = %opened.key, reason = "the key has another name, or is another channel's", "publisher refused");
+            self.metrics.ingest_refused("cmaf", "key").increment();
+            return Err(UploadRefusal::BadKey);
+        }
+        self.ask_once(&opened, encoder, peer).await.map_err(|_| UploadRefusal::BadKey)?;
+        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(Route { uploads, .. }) = routes.get(channel).cloned() else { return Err(UploadRefusal::Unavailable) };
+        Ok(Uploader { uploads, revoked: opened.ended })
+    }
+
+    /// Asks the outside service once a minute about the same uploader.
+    async fn ask_once(&self, opened: &Opened, encoder: Option<&str>, peer: SocketAddr) -> Result<(), Refusal> {
+        if self.webhook.is_none() {
+            return Ok(());
+        }
+        let asked = || self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let who = (opened.channel.as_str().to_owned(), opened.key.as_str().to_owned(), peer.ip());
+        let now = self.clock.mono();
+        if asked().get(&who).is_some_and(|until| now < *until) {
+            return Ok(());
+        }
+        self.ask(Protocol::Cmaf, opened, encoder, peer).await?;
+        let mut asked = asked();
+        asked.retain(|_, until| now < *until);
+        if asked.len() < MAX_ANSWERS {
+            asked.insert(who, now + ANSWER_HOLDS);
+        }
+        Ok(())
     }
 
     /// Asks the outside service, if there is one.
-    async fn ask(&self, opened: &Opened, request: &PublishRequest, peer: SocketAddr) -> Result<(), Refusal> {
+    async fn ask(
+        &self,
+        protocol: Protocol,
+        opened: &Opened,
+        encoder: Option<&str>,
+        peer: SocketAddr,
+    ) -> Result<(), Refusal> {
         let Some(webhook) = &self.webhook else { return Ok(()) };
         let now = self.clock.utc();
         let question = Question {
             event: "publish",
             channel: opened.channel.as_str(),
             key: opened.key.as_str(),
-            protocol: "rtmp",
+            protocol: protocol.as_str(),
             address: peer.ip().to_canonical().to_string(),
             port: peer.port(),
-            encoder: request.encoder.as_deref(),
+            encoder,
             time: now.to_iso8601(),
         };
         let second = u64::try_from(now.as_millis() / 1000).unwrap_or(0);
@@ -96,21 +200,25 @@ impl Gate {
         };
         let (channel, key) = (&opened.channel, &opened.key);
         tracing::warn!(%channel, %key, %peer, reason = cause, "publisher refused");
-        Err(self.refused(reason, Refusal::BadKey))
+        Err(self.refused(protocol, reason, Refusal::BadKey))
     }
 
-    fn refused(&self, reason: &'static str, answer: Refusal) -> Refusal {
-        self.metrics.ingest_refused("rtmp", reason).increment();
+    fn refused(&self, protocol: Protocol, reason: &'static str, answer: Refusal) -> Refusal {
+        self.metrics.ingest_refused(protocol.as_str(), reason).increment();
         answer
     }
 }
 
 impl Authorizer for Gate {
     async fn authorize(&self, request: PublishRequest, peer: SocketAddr) -> Result<Admission, Refusal> {
-        let opened = self.open(request.key.expose(), peer)?;
-        self.ask(&opened, &request, peer).await?;
+        let opened = self.open(Protocol::Rtmp, request.key.expose(), peer)?;
+        if self.registry.channels().get(&opened.channel).is_some_and(|c| c.config.mode == Mode::Cmaf) {
+            tracing::warn!(channel = %opened.channel, %peer, reason = "the channel takes CMAF ingest only; its mode is cmaf", "publisher refused");
+            return Err(self.refused(Protocol::Rtmp, "mode", Refusal::Unavailable));
+        }
+        self.ask(Protocol::Rtmp, &opened, request.encoder.as_deref(), peer).await?;
         let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(events) = routes.get(opened.channel.as_str()).cloned() else {
+        let Some(Route { source: events, .. }) = routes.get(opened.channel.as_str()).cloned() else {
             tracing::warn!(channel = %opened.channel, %peer, reason = "the channel is starting or ending", "publisher refused");
             return Err(Refusal::Unavailable);
         };

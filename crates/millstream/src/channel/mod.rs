@@ -6,7 +6,7 @@
 //! - [`task`]: the task: who publishes, which session runs, when it ends.
 //! - [`intake`]: what must be known before a session can begin (pure).
 //! - [`abr`]: a session that encodes.
-//! - [`passthrough`]: a session that packages what comes.
+//! - [`passthrough`]: a session that packages what comes; [`contributed`]: one that packages an encoder's CMAF.
 //! - [`protection`]: content keys, and the stage that encrypts.
 //! - [`speke`]: the client of a key server; [`outbound`]: requests to services of the operator.
 //! - [`archive`]: the store of recordings, and their tasks.
@@ -16,6 +16,7 @@
 
 mod abr;
 pub mod archive;
+pub mod contributed;
 pub mod gate;
 mod intake;
 mod outbound;

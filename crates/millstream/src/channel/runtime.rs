@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::archive::Archive;
+use super::contributed::Upload;
 use super::gate::Gate;
 use super::passthrough;
 use super::protection::Shelf;
@@ -24,6 +25,8 @@ use super::task::{Command, Task};
 
 /// Source messages that may wait for a channel's task; while they do, the publisher's connection is not read.
 const SOURCE_QUEUE: usize = 64;
+/// Objects of uploads that may wait for a channel's task; while they do, their connections are not read.
+const UPLOAD_QUEUE: usize = 16;
 /// Commands that may wait for a channel's task.
 const COMMAND_QUEUE: usize = 16;
 /// Time a channel's task has to end in.
@@ -52,7 +55,16 @@ pub struct Surroundings {
 }
 
 /// Senders to the tasks of enabled channels, by channel name.
-pub(super) type Routes = Arc<RwLock<HashMap<String, mpsc::Sender<SourceMessage>>>>;
+pub(super) type Routes = Arc<RwLock<HashMap<String, Route>>>;
+
+/// The ways into a channel's task.
+#[derive(Clone, Debug)]
+pub(super) struct Route {
+    /// Of connections.
+    pub(super) source: mpsc::Sender<SourceMessage>,
+    /// Of uploads.
+    pub(super) uploads: mpsc::Sender<Upload>,
+}
 
 /// The channels at work.
 pub struct Runtime {
@@ -191,13 +203,14 @@ impl Runtime {
         let name = channel.config.name.clone();
         let Some(origin) = self.surroundings.origin.channel(name.as_str()) else { return };
         let (source_in, source_out) = mpsc::channel(SOURCE_QUEUE);
+        let (uploads, uploads_out) = mpsc::channel(UPLOAD_QUEUE);
         let (commands, command_out) = mpsc::channel(COMMAND_QUEUE);
         let surroundings = self.surroundings.clone();
         let opened = Arc::clone(channel);
         let task = tokio::spawn(async move {
-            Task::open(surroundings, &opened, origin).await.run(source_out, command_out).await;
+            Task::open(surroundings, &opened, origin).await.run(source_out, uploads_out, command_out).await;
         });
-        self.routes.write().unwrap_or_else(PoisonError::into_inner).insert(name.as_str().to_owned(), source_in);
+        self.routes.write().unwrap_or_else(PoisonError::into_inner).insert(name.as_str().to_owned(), Route { source: source_in, uploads });
         self.running.insert(name, Running { channel: Arc::clone(channel), commands, task });
     }
 
@@ -264,6 +277,6 @@ fn dvr(config: &ChannelConfig) -> Duration {
 fn stale_after(config: &ChannelConfig) -> Duration {
     match config.mode {
         Mode::Abr => Duration::from_millis(3 * u64::from(config.segment_seconds.millis()) + 6000),
-        Mode::Passthrough => passthrough::stale_after(config),
+        Mode::Passthrough | Mode::Cmaf => passthrough::stale_after(config),
     }
 }

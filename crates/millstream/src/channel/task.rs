@@ -2,11 +2,13 @@
 //!
 //! - [`contribution`]: what the contribution's connection says, and to whom it goes.
 //! - [`session`]: how a session begins and ends.
+//! - [`uploads`]: what uploads of CMAF ingest bring.
 //! - [`retry`]: when one is tried again that failed for want of a worker (pure).
 
 mod contribution;
 mod retry;
 mod session;
+mod uploads;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +28,7 @@ use tokio::time::MissedTickBehavior;
 use self::retry::Retry;
 use super::abr::Abr;
 use super::intake::Intake;
+use super::contributed::{ContributedSession, Upload};
 use super::passthrough::PassthroughSession;
 use super::publish::Publisher;
 use super::record::Recorder;
@@ -64,6 +67,7 @@ enum Session {
     Intake(Intake),
     Abr(Box<Abr>),
     Passthrough(Box<PassthroughSession>),
+    Cmaf(Box<ContributedSession>),
 }
 
 /// A channel's task.
@@ -137,7 +141,12 @@ impl Task {
     }
 
     /// Works until told to end.
-    pub async fn run(mut self, mut source: mpsc::Receiver<SourceMessage>, mut commands: mpsc::Receiver<Command>) {
+    pub async fn run(
+        mut self,
+        mut source: mpsc::Receiver<SourceMessage>,
+        mut uploads: mpsc::Receiver<Upload>,
+        mut commands: mpsc::Receiver<Command>,
+    ) {
         let mut ticker = tokio::time::interval(TICK);
         ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut ticks = 0_u32;
@@ -152,6 +161,7 @@ impl Task {
                         Some(Command::End) | None => break false,
                     },
                 },
+                Some(upload) = uploads.recv() => self.on_upload(upload).await,
                 output = next_output(&mut self.session) => self.on_encoder(output).await,
                 command = commands.recv() => match command {
                     Some(Command::Configure(config)) => self.configure(*config).await,
@@ -165,6 +175,7 @@ impl Task {
             }
         };
         drop(source);
+        drop(uploads);
         self.end_session(!shutdown).await;
         if !shutdown && self.publisher.continuity().on_air {
             self.publisher.end_session().await;
@@ -243,7 +254,7 @@ impl Task {
     }
 
     const fn session_runs(&self) -> bool {
-        matches!(self.session, Session::Abr(_) | Session::Passthrough(_))
+        matches!(self.session, Session::Abr(_) | Session::Passthrough(_) | Session::Cmaf(_))
     }
 
     /// Whether the session has listed anything.
@@ -252,6 +263,7 @@ impl Task {
             Session::Off | Session::Intake(_) => false,
             Session::Abr(abr) => abr.has_begun(),
             Session::Passthrough(_) => true,
+            Session::Cmaf(session) => session.has_begun(),
         };
         has_begun && self.publisher.origin().with_window(|w| !w.is_ended() && w.newest().is_some())
     }
@@ -317,7 +329,12 @@ impl Task {
             {
                 self.mapper.raise_floor(floor);
             }
-            if silent >= LOSS_AFTER {
+            if let Session::Cmaf(session) = &mut self.session {
+                session.tick((mono, self.surroundings.clock.utc()), &mut self.publisher).await;
+            }
+            let loss_after = self.loss_after();
+            if silent >= loss_after {
+                self.forget_uploader();
                 self.metrics.input_loss.add(mono.since(self.loss_counted.max(self.last_media)));
                 if self.reporter.state() == State::Live {
                     tracing::warn!(channel = %self.config.name, "the contribution is lost");
@@ -330,7 +347,7 @@ impl Task {
                 tracing::info!(channel = %self.config.name, tries, "on air");
                 self.reporter.enter(State::Live, None);
             }
-            let patience = Duration::from_millis(self.config.reconnect_seconds.millis().into()).max(LOSS_AFTER);
+            let patience = Duration::from_millis(self.config.reconnect_seconds.millis().into()).max(loss_after);
             if silent >= patience {
                 self.end_session(true).await;
             }
@@ -346,7 +363,7 @@ impl Task {
         let patience = match self.session {
             Session::Off => return,
             Session::Intake(_) => INTAKE_PATIENCE,
-            Session::Abr(_) | Session::Passthrough(_) => FIRST_SEGMENT_PATIENCE,
+            Session::Abr(_) | Session::Passthrough(_) | Session::Cmaf(_) => FIRST_SEGMENT_PATIENCE,
         };
         // Without a contribution there is nothing to mend in it.
         if self.input.info.is_none()

@@ -28,6 +28,7 @@ mod openid;
 mod operations;
 mod operators;
 mod protection;
+mod uploads;
 mod watched;
 
 use std::collections::BTreeMap;
@@ -117,7 +118,7 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
         shelf: shelf.clone(),
     };
     let (runtime, gate) = Runtime::new(surroundings);
-    let gate = gate.asking(Webhook::new(&config.ingest));
+    let gate = Arc::new(gate.asking(Webhook::new(&config.ingest)));
 
     let mut listening = BTreeMap::new();
     let doors = http::doors(&config, &mut listening, &clock).await?;
@@ -130,7 +131,7 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
                     + listener::Config::default().authorize_timeout,
                 ..listener::Config::default()
             };
-            let bound = Listener::bind(address, limits, gate, Arc::clone(&clock)).await;
+            let bound = Listener::bind(address, limits, Arc::clone(&gate), Arc::clone(&clock)).await;
             let listener = bound.with_context(|| bind_help("RTMP", "--rtmp", address))?;
             listening.insert("rtmp".to_owned(), listener.local_addr()?.to_string());
             Some(listener)
@@ -161,6 +162,7 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
     let operations = operations::router(metrics.clone(), Some(exported), clock.as_ref(), stopping.clone());
     let router = api::imports_router(imports.clone(), guard.clone()).merge(guard.before(operations));
     let router = router.merge(api::router(state)).merge(assets::router(fence::rules(&config)?));
+    let router = router.merge(uploads::router(gate, http_stopping.clone()));
     let router = http::routes(router.fallback(operations::nothing_here), &config, &clock)?;
     let media = protection::KeyServer::new(archive::media(&origin, &archive), shelf);
     let media = access::guard(&config, &clock, fence::behind_proxies(&config, Arc::new(media))?)?;

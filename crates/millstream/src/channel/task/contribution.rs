@@ -33,7 +33,7 @@ impl Task {
                 match &mut self.session {
                     Session::Intake(intake) => intake.declare_frame_rate(metadata.frame_rate),
                     Session::Passthrough(session) => session.declare_frame_rate(metadata.frame_rate),
-                    Session::Off | Session::Abr(_) => {}
+                    Session::Off | Session::Abr(_) | Session::Cmaf(_) => {}
                 }
             }
             ContributionEvent::Warning(warning) => {
@@ -63,6 +63,8 @@ impl Task {
                 self.metrics.ingest_reconnects.increment();
                 session.interrupted();
             }
+            // Connections are not let in to a channel of uploads.
+            Session::Cmaf(_) => {}
             Session::Off | Session::Intake(_) => {
                 self.reporter.clear_warnings();
                 self.last_media = now;
@@ -97,7 +99,7 @@ impl Task {
                 abr.disconnected();
                 self.lose_input();
             }
-            Session::Passthrough(_) => self.lose_input(),
+            Session::Passthrough(_) | Session::Cmaf(_) => self.lose_input(),
         }
     }
 
@@ -181,7 +183,7 @@ impl Task {
             _ => {}
         }
         match &mut self.session {
-            Session::Off => {}
+            Session::Off | Session::Cmaf(_) => {}
             Session::Intake(intake) => {
                 if self.config.mode == Mode::Passthrough {
                     self.begin_passthrough().await;

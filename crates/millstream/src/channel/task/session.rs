@@ -105,6 +105,7 @@ impl Task {
         match session {
             Session::Off | Session::Intake(_) => {}
             Session::Abr(abr) => abr.finish(&mut self.publisher, &self.metrics).await,
+            Session::Cmaf(mut session) => session.finish(&mut self.publisher).await,
             Session::Passthrough(mut session) => session.finish(&mut self.publisher).await,
         }
         if is_final {
