@@ -10,8 +10,6 @@
 
 mod feed;
 mod places;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -267,13 +265,16 @@ impl Contributed {
         let Some(rate) = rate else { return };
         let mut grid = SegmentGrid::with_segment_millis(rate, self.config.segment_ms);
         let chunked = self.config.low_latency && second.is_some_and(|at| lead.comes_in_chunks(at));
+        // When it was in front of the camera: before it came, and before the others that waited.
+        let waited = lead.held.front().map_or(Duration::ZERO, |held| now.since(held.came) + held.length(scale));
         let length_ms = second.map(|at| at.saturating_sub(first) * 1000 / u64::from(scale.get()));
         if let Some(encoder_ms) = length_ms.filter(|ms| *ms * 4 > u64::from(self.config.segment_ms) * 5) {
             let millis = u32::try_from(encoder_ms).unwrap_or(u32::MAX).min(60_000);
             grid = SegmentGrid::with_segment_millis(rate, millis);
             self.notes.push_back(Note::SegmentLength { encoder_ms, settings_ms: self.config.segment_ms });
         }
-        let mut places = Places::new(grid, first, scale, utc);
+        let shown = UtcTime(utc.0.saturating_sub(i64::try_from(waited.as_nanos()).unwrap_or(0)));
+        let mut places = Places::new(grid, first, scale, shown);
         if !places.is_utc() {
             self.notes.push_back(Note::NotUtc);
         }
@@ -347,8 +348,8 @@ impl Contributed {
                 continue;
             }
             let number = places.number_at(sample.dts, scale, starts && index == 0);
-            if feed.segmenter.is_none() && !self.join(&mut feed, number) {
-                break;
+            if feed.segmenter.is_none() {
+                self.join(&mut feed, number);
             }
             let open = feed.segmenter.as_ref().and_then(DictatedSegmenter::segment);
             let cut = match open {
@@ -374,16 +375,12 @@ impl Contributed {
     }
 
     /// A track that came later, or came back, or changed, is in the line-up from a segment on that nobody has begun.
-    fn join(&mut self, feed: &mut Feed, number: u64) -> bool {
-        if number <= self.opened {
-            return false;
-        }
+    fn join(&mut self, feed: &mut Feed, number: u64) {
         feed.measure();
         feed.segmenter = Some(DictatedSegmenter::new(&feed.track, self.part));
         feed.last = None;
         // It is not among the others while its fragment is being taken.
-        self.begin_period(number, Some(feed.track.clone()), false);
-        true
+        self.begin_period(number.max(self.opened + 1), Some(feed.track.clone()), false);
     }
 
     /// A track begins a segment.

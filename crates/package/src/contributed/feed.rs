@@ -1,12 +1,13 @@
 //! One track of a contribution: what its header says, and its media until the channel begins.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use bytes::Bytes;
 use millstream_media::cmaf::read::{Init, InitCodec, chunks};
 use millstream_media::codec::VideoConfig;
 use millstream_media::grid::FrameRate;
-use millstream_media::time::MonoTime;
+use millstream_media::time::{MonoTime, Timescale};
 use millstream_media::track::{RenditionName, Track, TrackMedia};
 use millstream_media::unit::Sample;
 
@@ -21,6 +22,14 @@ pub(super) struct Held {
     pub(super) samples: Vec<Sample>,
     pub(super) starts: bool,
     pub(super) came: MonoTime,
+}
+
+impl Held {
+    /// How long its media lasts.
+    pub(super) fn length(&self, scale: Timescale) -> Duration {
+        let ticks: u64 = self.samples.iter().map(|sample| u64::from(sample.duration)).sum();
+        Duration::from_millis(ticks.saturating_mul(1000) / u64::from(scale.get()))
+    }
 }
 
 pub(super) struct Feed {
