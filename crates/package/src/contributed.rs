@@ -278,7 +278,8 @@ impl Contributed {
         if !places.is_utc() {
             self.notes.push_back(Note::NotUtc);
         }
-        let lowest = self.feeds.values().filter_map(|f| f.first_dts().map(|t| places.number(t, f.track.timescale, true)));
+        let lowest =
+            self.feeds.values().filter_map(|f| f.first_dts().map(|t| places.number(t, f.track.timescale, true)));
         let lowest = lowest.min().unwrap_or(0).saturating_add(self.config.number_offset);
         places.count_on(self.config.number_offset, lowest, self.config.first_segment, MAX_KNOWN);
         let mut timing = Timing::epoch_locked(places.grid());

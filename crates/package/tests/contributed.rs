@@ -18,8 +18,7 @@ use millstream_package::passthrough::Step;
 use millstream_window::Timing;
 use proptest::prelude::*;
 
-const CONFIG: Config =
-    Config { segment_ms: 2000, part_ms: 500, low_latency: true, first_segment: 1, number_offset: 0 };
+const CONFIG: Config = Config { segment_ms: 2000, part_ms: 500, low_latency: true, first_segment: 1, number_offset: 0 };
 /// A segment of the year 2026, counted from 0: it begins at `BASE * 2` seconds.
 const BASE: u64 = 890_000_000;
 
@@ -151,7 +150,9 @@ fn numbers_and_boundaries_are_those_of_the_media_time() {
     assert_eq!(bench.fed.numbers("a"), numbers);
     assert_eq!((bench.fed.gaps(), bench.fed.periods.len(), bench.timings.len()), (0, 1, 1));
     assert_eq!(bench.timings.first().unwrap().part_target(), Some(Duration::from_millis(500)));
-    assert!(bench.fed.ends.get(&name("v")).unwrap().iter().all(|end| end.duration == 50 * 1000 || end.duration % 50 == 0));
+    assert!(
+        bench.fed.ends.get(&name("v")).unwrap().iter().all(|end| end.duration == 50 * 1000 || end.duration % 50 == 0)
+    );
     assert_eq!(bench.notes(), []);
 }
 

@@ -171,6 +171,13 @@ export function ChannelForm(props: {
             <small>Passed through without encoding: one quality, almost no processor time.</small>
           </span>
         </label>
+        <label class="choice">
+          <input type="radio" name="mode" checked={draft.mode === "cmaf"} onChange={() => set({ mode: "cmaf" })} />
+          <span>
+            From an encoder that sends CMAF
+            <small>Its own qualities, uploaded over HTTP (DASH-IF Live Media Ingest).</small>
+          </span>
+        </label>
       </fieldset>
       {draft.mode === "abr" ? (
         <fieldset class="field">

@@ -191,10 +191,19 @@ function Publish(props: Props & { ask: () => void }) {
   return (
     <section class="panel second" data-needs="operator" aria-labelledby="publish-title">
       <h2 id="publish-title">Send to this channel</h2>
-      <p class="muted">
-        In OBS: Settings, Stream, Service “Custom”. Then enter these two and press Start Streaming.
-      </p>
-      {address === null ? (
+      {channel.mode === "cmaf" ? (
+        <p class="muted">
+          In the encoder: a CMAF ingest output (HTTP PUT or POST) to this address, with the name of the key as user and
+          the key as password.
+        </p>
+      ) : (
+        <p class="muted">
+          In OBS: Settings, Stream, Service “Custom”. Then enter these two and press Start Streaming.
+        </p>
+      )}
+      {channel.mode === "cmaf" ? (
+        <CopyField id="ingest-url" label="Address" value={`${location.origin}/ingest/${channel.name}/`} />
+      ) : address === null ? (
         <p class="muted">This server takes no RTMP.</p>
       ) : (
         <CopyField id="rtmp-server" label="Server" value={address} />

@@ -2,6 +2,9 @@
 
 import { CHANNEL_STATES, type ChannelState } from "../player/status";
 
+/** How a channel is made. */
+export type Mode = "abr" | "passthrough" | "cmaf";
+
 export interface Input {
   protocol: string;
   codec: string | null;
@@ -28,7 +31,7 @@ export type LadderRow = Record<string, unknown> & { height: number; bit_rate?: n
 
 export interface Settings {
   title: string;
-  mode: "abr" | "passthrough";
+  mode: Mode;
   segmentSeconds: number;
   reconnectSeconds: number;
   /** `null`: the renditions follow the input. */
@@ -38,7 +41,7 @@ export interface Settings {
 export interface Channel {
   name: string;
   title: string;
-  mode: "abr" | "passthrough";
+  mode: Mode;
   state: ChannelState;
   error: string | null;
   /** ms since 1970, `null` if unknown. */
@@ -86,8 +89,8 @@ function time(value: unknown): number | null {
   return Number.isNaN(ms) ? null : ms;
 }
 
-function mode(value: unknown): "abr" | "passthrough" {
-  return value === "passthrough" ? "passthrough" : "abr";
+function mode(value: unknown): Mode {
+  return value === "passthrough" || value === "cmaf" ? value : "abr";
 }
 
 function input(value: unknown): Input | null {

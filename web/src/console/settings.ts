@@ -1,6 +1,6 @@
 // The form of a channel's settings, and what it sends. Pure.
 
-import type { LadderRow, Settings } from "./model";
+import type { LadderRow, Mode, Settings } from "./model";
 
 /** One line of the ladder as it is being typed. */
 export interface RowDraft {
@@ -15,7 +15,7 @@ export interface RowDraft {
 export interface Draft {
   name: string;
   title: string;
-  mode: "abr" | "passthrough";
+  mode: Mode;
   segmentSeconds: string;
   reconnectSeconds: string;
   ownLadder: boolean;
@@ -93,7 +93,7 @@ export function change(draft: Draft, before: Settings | null): Record<string, un
   };
   const own = draft.mode === "abr" && draft.ownLadder && draft.rows.length > 0;
   if (own) settings.ladder = { ...before?.ladder, video: draft.rows.map(row) };
-  else if (before === null || draft.mode === "passthrough" || !onlyAudio(before)) settings.ladder = null;
+  else if (before === null || draft.mode !== "abr" || !onlyAudio(before)) settings.ladder = null;
   return settings;
 }
 

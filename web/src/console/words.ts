@@ -82,7 +82,7 @@ export function codecName(codec: string): string {
 /** The line under a channel's name in the list. */
 export function listLine(channel: Channel): string {
   const { input } = channel;
-  if (input === null) return channel.mode === "passthrough" ? "Passthrough" : "";
+  if (input === null) return { abr: "", passthrough: "Passthrough", cmaf: "CMAF ingest" }[channel.mode];
   const height = input.height === null ? "" : `${input.height}p`;
   return [height, input.bitRate === null ? "" : bitRate(input.bitRate)].filter((s) => s !== "").join(", ");
 }

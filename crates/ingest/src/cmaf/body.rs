@@ -219,7 +219,10 @@ mod tests {
         assert!(matches!(splitter.push(b"GET / HTTP/1.1"), Err(Error::Box(_) | Error::TooLarge { .. })));
         assert_eq!(split(&[&put(b"mdat", 8)]), Err(Error::Box(FourCc(*b"mdat"))));
         assert_eq!(split(&[&put(b"moof", 5000)]), Err(Error::TooLarge { most: 4096 }));
-        assert_eq!(split(&[&[0, 0, 0, 0, b'm', b'o', b'o', b'f']]), Err(Error::Size(ErrorKind::BoxSize(FourCc(*b"moof")))));
+        assert_eq!(
+            split(&[&[0, 0, 0, 0, b'm', b'o', b'o', b'f']]),
+            Err(Error::Size(ErrorKind::BoxSize(FourCc(*b"moof"))))
+        );
         assert_eq!(split(&[&put(b"moof", 20)]), Err(Error::CutOff));
         assert_eq!(split(&[&put(b"mfra", 20)]), Ok(Vec::new()), "STANDARDS 4.13");
     }

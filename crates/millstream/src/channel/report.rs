@@ -94,7 +94,11 @@ impl Input {
             audio_codec: self.audio.as_ref().map(AudioConfig::rfc6381),
             width: dimensions.map(|d| d.0),
             height: dimensions.map(|d| d.1),
-            frame_rate: self.frame_rate.filter(|rate| *rate > 0.0).or(self.declared_frame_rate).map(|rate| (rate * 100.0).round() / 100.0),
+            frame_rate: self
+                .frame_rate
+                .filter(|rate| *rate > 0.0)
+                .or(self.declared_frame_rate)
+                .map(|rate| (rate * 100.0).round() / 100.0),
             bit_rate: self.bit_rate,
             remote: Some(info.remote.to_string()),
         })

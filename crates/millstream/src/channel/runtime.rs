@@ -210,7 +210,10 @@ impl Runtime {
         let task = tokio::spawn(async move {
             Task::open(surroundings, &opened, origin).await.run(source_out, uploads_out, command_out).await;
         });
-        self.routes.write().unwrap_or_else(PoisonError::into_inner).insert(name.as_str().to_owned(), Route { source: source_in, uploads });
+        self.routes
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name.as_str().to_owned(), Route { source: source_in, uploads });
         self.running.insert(name, Running { channel: Arc::clone(channel), commands, task });
     }
 

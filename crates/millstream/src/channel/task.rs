@@ -27,8 +27,8 @@ use tokio::time::MissedTickBehavior;
 
 use self::retry::Retry;
 use super::abr::Abr;
-use super::intake::Intake;
 use super::contributed::{ContributedSession, Upload};
+use super::intake::Intake;
 use super::passthrough::PassthroughSession;
 use super::publish::Publisher;
 use super::record::Recorder;

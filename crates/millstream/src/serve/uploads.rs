@@ -98,7 +98,11 @@ async fn nothing_to_delete() -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-async fn upload(State(ingest): State<Ingest>, Path((channel, object)): Path<(String, String)>, request: Request) -> Response {
+async fn upload(
+    State(ingest): State<Ingest>,
+    Path((channel, object)): Path<(String, String)>,
+    request: Request,
+) -> Response {
     match take(&ingest, &channel, &object, request).await {
         Ok(()) => (StatusCode::OK, [(header::CACHE_CONTROL, "no-store")]).into_response(),
         Err(failed) => {
@@ -120,7 +124,13 @@ async fn take(ingest: &Ingest, channel: &str, object: &str, request: Request) ->
     let mut sending = Sending { uploader: let_in, stopping: ingest.stopping.clone(), body: request.into_body() };
     match named {
         Named::Track(track) => {
-            let make = |object, answer| Upload { remote: peer, encoder: encoder.clone(), track: track.clone(), object, answer };
+            let make = |object, answer| Upload {
+                remote: peer,
+                encoder: encoder.clone(),
+                track: track.clone(),
+                object,
+                answer,
+            };
             sending.track(&track, make).await
         }
         Named::Sparse | Named::Manifest => sending.unused().await,
@@ -165,7 +175,10 @@ fn media_type(headers: &HeaderMap, named: &Named) -> Result<(), Failed> {
     if fits || matches!(kind.as_str(), "" | "application/octet-stream" | "application/x-www-form-urlencoded") {
         return Ok(());
     }
-    Err(Failed(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("{kind} is not what this object is; send video/mp4 or audio/mp4")))
+    Err(Failed(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        format!("{kind} is not what this object is; send video/mp4 or audio/mp4"),
+    ))
 }
 
 struct Sending {

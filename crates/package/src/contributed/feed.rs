@@ -152,7 +152,10 @@ impl Feed {
         // A rounded duration, such as 3003 ticks of 90000, or 33 of 1000.
         let usual = [(24_000, 1001), (24, 1), (25, 1), (30_000, 1001), (30, 1), (50, 1), (60_000, 1001), (60, 1)];
         let usual = usual.into_iter().filter_map(|(num, den)| FrameRate::new(num, den));
-        usual.into_iter().find(|known| (known.as_f64() - rate.as_f64()).abs() < 0.004 * rate.as_f64() / 24.0).or(Some(rate))
+        usual
+            .into_iter()
+            .find(|known| (known.as_f64() - rate.as_f64()).abs() < 0.004 * rate.as_f64() / 24.0)
+            .or(Some(rate))
     }
 
     /// Takes bit rate and frame rate from what waits, where the header does not say them.

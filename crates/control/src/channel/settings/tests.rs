@@ -62,7 +62,7 @@ fn each_mistake_is_named_with_its_mend() {
         ),
         (
             json!({"name": "a", "mode": "fast"}),
-            "mode is not valid: unknown variant `fast`, expected `abr` or `passthrough`",
+            "mode is not valid: unknown variant `fast`, expected one of `abr`, `passthrough`, `cmaf`",
         ),
         (
             json!({"name": "a", "record": 1, "dvr_seconds": "1h"}),
