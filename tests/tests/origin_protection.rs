@@ -163,6 +163,43 @@ fn certificates_of_edges() {
 }
 
 #[test]
+fn certificates_change_while_origin_and_edge_run() {
+    let (first, second) = (authority(), authority());
+    let origin = Node::start(&[], |folder| {
+        let mut variables = Node::https(folder);
+        variables.push(("MILLSTREAM_ORIGIN_CLIENT_CA", file(folder, "ca.pem", &first.0)));
+        variables
+    });
+    let trusted = origin.file("cert.pem").display().to_string();
+    let shown = |issuer: &Issuer<'static, KeyPair>| {
+        edge(&origin.url("https", ""), |folder| {
+            let [certificate, key] = certify(folder, issuer);
+            vec![
+                ("MILLSTREAM_EDGE_ORIGIN_CA", trusted.clone()),
+                ("MILLSTREAM_EDGE_ORIGIN_CERTIFICATE", certificate),
+                ("MILLSTREAM_EDGE_ORIGIN_KEY", key),
+            ]
+        })
+    };
+    let edge = shown(&first.1);
+    assert_eq!(edge.status("http", MEDIA, &[]), 404);
+    let ca = |text: &str, said: &str| {
+        let before = origin.log().matches(said).count();
+        std::fs::write(origin.file("ca.pem"), text).unwrap();
+        wait_for(said, UP, || (origin.log().matches(said).count() > before).then_some(()));
+    };
+    ca("garbage", "the new origin.client_ca is not used");
+    ca(&format!("{}{}", first.0, second.0), "the new origin.client_ca is in use");
+    certify(edge.folder(), &second.1);
+    wait_for("the edge's new certificate", UP, || edge.log().contains("changed and is in use").then_some(()));
+    ca(&second.0, "the new origin.client_ca is in use");
+    let late = shown(&first.1).status("http", MEDIA, &[]);
+    assert!((500..=599).contains(&late), "{late}: the first authority is trusted no more");
+    // Another name is another object, which the edge fetches; what it has open for long is closed meanwhile, or new.
+    assert_eq!(edge.status("http", "/live/nobody/other.m3u8", &[]), 404, "{}", edge.log());
+}
+
+#[test]
 fn networks_of_edges() {
     let origin = Node::start(&[], |_| vec![("MILLSTREAM_ORIGIN_NETWORKS", "127.0.0.1,10.0.0.0/8".to_owned())]);
     let edge = edge(&origin.url("http", ""), |_| vec![]);

@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use millstream_tests::server::binary;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -94,5 +97,22 @@ fn every_file_that_the_security_pages_name_is_there() {
                 assert!(folder.join(file).exists(), "{page}: {link} leads nowhere");
             }
         }
+    }
+}
+
+#[test]
+fn the_server_takes_the_configurations_of_the_page() {
+    let page = std::fs::read_to_string(root().join("docs/security.md")).unwrap();
+    let blocks: Vec<&str> = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("\n```").next()).collect();
+    assert_eq!(blocks.len(), 2, "an origin's and an edge's");
+    for block in blocks {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("millstream.toml");
+        std::fs::write(&file, block).unwrap();
+        let mut command = Command::new(binary("millstream"));
+        let output =
+            command.args(["serve", "--print-config", "--config"]).arg(&file).current_dir(folder.path()).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{block}\n{}", String::from_utf8_lossy(&output.stderr));
     }
 }

@@ -249,6 +249,11 @@ fn browsers_are_told_what_they_may_do() {
         let clear = server.curl("http", path, &[]).unwrap();
         assert_eq!(clear.header("strict-transport-security"), None, "{path}: it means nothing in cleartext");
     }
+    // Media may be played by pages anywhere, and is nothing but media.
+    for path in [MEDIA, "/vod/nothing/asset.mp4", "/live/nobody/../x.m3u8"] {
+        let got = server.curl("https", path, &["--path-as-is"]).unwrap();
+        assert_eq!(got.header("x-content-type-options"), Some("nosniff"), "{path}: {got:?}");
+    }
     let page = server.curl("https", "/", &[]).unwrap();
     assert!(page.header("content-security-policy").unwrap().starts_with("default-src 'self'"), "{page:?}");
     let mode = |path: &str| {
@@ -256,6 +261,35 @@ fn browsers_are_told_what_they_may_do() {
         std::fs::metadata(server.file(path)).unwrap().permissions().mode() & 0o777
     };
     assert_eq!(mode("data/store/channels"), 0o700, "documents hold passphrases in the clear");
+}
+
+/// Nothing older than TLS 1.2, and no cipher without forward secrecy and authentication.
+#[test]
+fn old_versions_and_weak_ciphers_get_no_connection() {
+    let server = Server::origin();
+    let offer = |arguments: &[&str]| {
+        let output = Command::new("openssl")
+            .args(["s_client", "-connect", &format!("127.0.0.1:{}", server.port("https"))])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .expect("openssl is not installed");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let cipher = text.lines().find_map(|line| line.strip_prefix("New, ")?.split_once("Cipher is ")).map(|(_, c)| c);
+        cipher.filter(|cipher| *cipher != "(NONE)").map(str::to_owned)
+    };
+    let any = "ALL:COMPLEMENTOFALL:@SECLEVEL=0";
+    for old in ["-tls1", "-tls1_1"] {
+        assert_eq!(offer(&[old, "-cipher", any]), None, "{old}");
+    }
+    for weak in
+        ["AES128-SHA", "AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-SHA", "ECDHE-ECDSA-AES256-SHA384", "NULL-SHA256"]
+    {
+        assert_eq!(offer(&["-tls1_2", "-cipher", &format!("{weak}:@SECLEVEL=0")]), None, "{weak}");
+    }
+    let best = offer(&["-tls1_2", "-cipher", any]).expect("TLS 1.2");
+    assert!(best.starts_with("ECDHE-") && (best.contains("GCM") || best.contains("POLY1305")), "{best}");
+    assert!(offer(&["-tls1_3"]).is_some_and(|cipher| cipher.starts_with("TLS_")));
 }
 
 /// One client's haste is not another's: behind a proxy each address has its own rate.

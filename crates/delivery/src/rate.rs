@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use http::header::{self, HeaderValue};
 use http::{Request, Response, StatusCode};
@@ -56,7 +57,8 @@ impl Rates {
         let millis = u64::try_from(now.since(client.seen).as_millis()).unwrap_or(u64::MAX);
         if millis > 0 {
             client.credit = client.credit.saturating_add(millis.saturating_mul(self.per_second.into())).min(full);
-            client.seen = now;
+            // What is less than a millisecond counts the next time.
+            client.seen = client.seen + Duration::from_millis(millis);
         }
         let allowed = client.credit >= ONE;
         client.credit = client.credit.saturating_sub(if allowed { ONE } else { 0 });
@@ -123,7 +125,6 @@ pub fn too_many() -> Response<Body> {
 mod tests {
     use std::net::SocketAddr;
     use std::sync::atomic::{AtomicU64, Ordering};
-    use std::time::Duration;
 
     use millstream_media::time::UtcTime;
 
@@ -153,6 +154,15 @@ mod tests {
         assert_eq!((0..30).filter(|_| rates.take_at(a, at(1_000_000))).count(), 20, "no more than a burst is saved up");
         let none = Rates::new(0, vec![]);
         assert!((0..1000).all(|_| none.take_at(a, at(0))));
+    }
+
+    #[test]
+    fn who_asks_without_a_pause_has_the_whole_rate() {
+        let rates = Rates::new(4000, vec![]);
+        let asks = |n: u64| rates.take_at(ip("192.0.2.1"), MonoTime(Duration::from_micros(n * 190)));
+        // More than 5000 a second for 19 s: 8000 at once, and 4000 in each second.
+        let answered = (0..100_000).filter(|n| asks(*n)).count();
+        assert!((83_990..=84_000).contains(&answered), "{answered}");
     }
 
     #[test]

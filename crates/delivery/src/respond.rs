@@ -60,6 +60,7 @@ impl Entity {
 
 const EXPOSED: HeaderValue = HeaderValue::from_static("Date, Age, ETag, Content-Length, Content-Range, Retry-After");
 const ANY: HeaderValue = HeaderValue::from_static("*");
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
 
 /// Every media response may be read by any page: players run anywhere.
@@ -67,6 +68,8 @@ pub fn open_to_all(headers: &mut HeaderMap) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
     headers.insert(TIMING_ALLOW_ORIGIN, ANY);
+    // What was uploaded is what it is said to be, and no page.
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
 }
 
 /// A response without an entity: `text` tells a person why.

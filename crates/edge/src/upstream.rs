@@ -19,13 +19,13 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use millstream_telemetry::Metrics;
 use millstream_telemetry::edge::OriginMetrics;
 use millstream_telemetry::log::chain;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::watch;
 
 use crate::clock;
 use crate::config::Config;
-use crate::credentials::{Identity, OriginSecret};
+use crate::credentials::OriginSecret;
 use crate::error::Error;
 use crate::origins::{Health, Origins};
 
@@ -266,24 +266,10 @@ fn tls(settings: &Config) -> Result<rustls::ClientConfig, Error> {
     let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let config = config.map_err(|e| Error::Tls(e.to_string()))?;
     let config = config.with_root_certificates(roots);
-    match &settings.identity {
-        Some(identity) => shown(config, identity),
-        None => Ok(config.with_no_client_auth()),
-    }
-}
-
-/// The same with the edge's own certificate.
-fn shown(
-    config: rustls::ConfigBuilder<rustls::ClientConfig, rustls::client::WantsClientCert>,
-    identity: &Identity,
-) -> Result<rustls::ClientConfig, Error> {
-    let Identity { certificate, key } = identity.clone();
-    let wrong = |why: String| Error::Identity { certificate: certificate.clone(), key: key.clone(), why };
-    let chain = CertificateDer::pem_file_iter(&certificate)
-        .and_then(|chain| chain.collect::<Result<Vec<_>, _>>())
-        .map_err(|error| wrong(error.to_string()))?;
-    let private = PrivateKeyDer::from_pem_file(&key).map_err(|error| wrong(error.to_string()))?;
-    config.with_client_auth_cert(chain, private).map_err(|error| wrong(error.to_string()))
+    Ok(match &settings.identity {
+        Some(identity) => config.with_client_cert_resolver(std::sync::Arc::new(identity.clone())),
+        None => config.with_no_client_auth(),
+    })
 }
 
 fn client(tls: rustls::ClientConfig, connect: Duration) -> HttpClient {

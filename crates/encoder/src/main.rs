@@ -7,13 +7,14 @@
 //! - [`video`], [`audio`]: decoding; [`conform`], [`drift`]: onto the grid.
 //! - [`ladder`], [`rendition`]: scaling and encoding, on their own threads; [`geometry`], [`options`].
 //! - [`slate`], [`font`]: pictures made here; [`pictures`]: thumbnails.
-//! - [`sandbox`], [`landlock`]: what the process gives up.
+//! - [`sandbox`], [`landlock`]: what the process gives up; [`attempts`]: whether it did.
 //! - [`libav`]: the FFmpeg libraries; the only other unsafe code is single system calls.
 //!
 //! Bounds: every queue is bounded (32 messages in, 4 pictures to be scaled, 4 pictures for each encoder, 256 messages
 //! out), memory by `--memory-mib`. The delay from a picture's arrival to its coded bytes is that of the decoder (its
 //! reordering), 4 frames of look-ahead, and one frame for each encoder thread beyond the first.
 
+mod attempts;
 mod audio;
 mod clock;
 mod conform;
@@ -36,6 +37,7 @@ mod video;
 use std::fs::File;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -47,10 +49,12 @@ use millstream_encode_wire::message::{FromWorker, ToWorker};
 const DEFAULT_MEMORY_MIB: u64 = 4096;
 
 const USAGE: &str = "millstream-encoder is started by millstream, not by hand.\n\n\
-Usage: millstream-encoder [--fd N] [--file-fd N] [--memory-mib N]\n\n\
+Usage: millstream-encoder [--fd N] [--file-fd N] [--memory-mib N]\n       millstream-encoder --try-confinement FOLDER [--memory-mib N]\n\n\
   --fd N          an inherited, connected stream socket that speaks the encode protocol (default 0: standard input)\n\
   --file-fd N     an inherited, readable file, which is encoded instead of what comes over the socket\n\
-  --memory-mib N  limit of address space in MiB (default 4096)\n";
+  --memory-mib N  limit of address space in MiB (default 4096)\n\
+  --try-confinement FOLDER\n                  confines itself as for work, tries what it must not be able to do (with the file canary in FOLDER,\n\
+                  too), says what was refused, and fails if anything was not\n";
 
 fn main() -> ExitCode {
     match arguments(std::env::args().skip(1)) {
@@ -79,12 +83,18 @@ struct Given {
     /// The file.
     file_fd: Option<i32>,
     memory_mib: u64,
+    /// Only try the confinement, with this folder.
+    attempts: Option<PathBuf>,
 }
 
 /// `None` if help is asked for.
 fn arguments(mut given: impl Iterator<Item = String>) -> Result<Option<Given>, String> {
-    let (mut fd, mut file_fd, mut memory_mib) = (0, None, DEFAULT_MEMORY_MIB);
+    let (mut fd, mut file_fd, mut memory_mib, mut attempts) = (0, None, DEFAULT_MEMORY_MIB, None);
     while let Some(argument) = given.next() {
+        if argument == "--try-confinement" {
+            attempts = Some(PathBuf::from(given.next().ok_or("--try-confinement wants a folder")?));
+            continue;
+        }
         let mut number = || {
             let value = given.next().ok_or_else(|| format!("{argument} wants a number"))?;
             value.parse::<u64>().map_err(|_| format!("{argument} wants a number, not {value:?}"))
@@ -99,11 +109,14 @@ fn arguments(mut given: impl Iterator<Item = String>) -> Result<Option<Given>, S
             other => return Err(format!("unknown argument {other:?}")),
         }
     }
-    Ok(Some(Given { fd, file_fd, memory_mib }))
+    Ok(Some(Given { fd, file_fd, memory_mib, attempts }))
 }
 
 fn run(given: Given) -> std::io::Result<ExitCode> {
-    let Given { fd, file_fd, memory_mib } = given;
+    let Given { fd, file_fd, memory_mib, attempts } = given;
+    if let Some(folder) = attempts {
+        return try_confinement(&folder, memory_mib.saturating_mul(1 << 20));
+    }
     // SAFETY: the parent gave us this descriptor and nobody else in the process uses it.
     let socket = UnixStream::from(unsafe { OwnedFd::from_raw_fd(fd) });
     socket.peer_addr().map_err(|e| std::io::Error::new(e.kind(), format!("descriptor {fd} is no socket: {e}")))?;
@@ -161,6 +174,21 @@ fn run(given: Given) -> std::io::Result<ExitCode> {
         None => pipeline.run(&inbox),
     }
     park()
+}
+
+/// Says of each attempt whether it was refused.
+fn try_confinement(folder: &Path, memory: u64) -> std::io::Result<ExitCode> {
+    let missing = sandbox::confine(memory)?;
+    missing.iter().for_each(|text| println!("warning: {text}"));
+    let attempts = attempts::all(folder, memory);
+    for (what, refused) in &attempts {
+        match refused {
+            Some(why) => println!("refused: {what} ({why})"),
+            None => println!("possible: {what}"),
+        }
+    }
+    let all_refused = attempts.iter().all(|(_, refused)| refused.is_some());
+    Ok(if all_refused { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// An import lets what is live go first.

@@ -149,7 +149,7 @@ fn create(file: &Path) -> Result<std::fs::File> {
 }
 
 /// A time as the API reads it.
-fn end(text: &str, now: UtcTime) -> Result<String> {
+pub(super) fn end(text: &str, now: UtcTime) -> Result<String> {
     if let Some(time) = UtcTime::from_iso8601(text) {
         return Ok(time.to_iso8601());
     }

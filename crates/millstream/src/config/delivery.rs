@@ -23,7 +23,8 @@ pub struct Edge {
     pub origin_secret_file: PathBuf,
     /// Header in which it is sent: `origin.secret_header` of the origins.
     pub origin_secret_header: String,
-    /// PEM file with the certificate that the edge shows to origins, for those with `origin.client_ca`. Read at the start.
+    /// PEM file with the certificate that the edge shows to origins, for those with `origin.client_ca`. A
+    /// change counts for new connections within seconds.
     #[schema(value_type = String)]
     pub origin_certificate: PathBuf,
     /// PEM file with its private key.

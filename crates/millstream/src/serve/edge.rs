@@ -81,7 +81,7 @@ fn settings(config: &Config) -> Result<millstream_edge::Config> {
     Ok(millstream_edge::Config {
         origin_ca: path(&set.origin_ca),
         origin_secret: fence::origin_secret(config)?,
-        identity: fence::identity(config),
+        identity: fence::identity(config)?,
         memory_bytes: usize::try_from(set.memory_bytes).unwrap_or(usize::MAX),
         disk_bytes: usize::try_from(set.disk_bytes).unwrap_or(usize::MAX),
         disk_path: path(&set.disk_path).unwrap_or_else(|| config.server.data_dir.join("edge-cache")),

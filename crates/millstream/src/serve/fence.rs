@@ -142,9 +142,21 @@ pub fn origin_secret(config: &Config) -> Result<Option<OriginSecret>> {
 }
 
 /// The certificate that an edge shows to its origins, if there is one.
-pub fn identity(config: &Config) -> Option<Identity> {
-    let (certificate, key) = (config.edge.origin_certificate.clone(), config.edge.origin_key.clone());
-    (!certificate.as_os_str().is_empty()).then_some(Identity { certificate, key })
+///
+/// # Errors
+/// If it cannot be read, or is not that of its key.
+pub fn identity(config: &Config) -> Result<Option<Identity>> {
+    let (certificate, key) = (&config.edge.origin_certificate, &config.edge.origin_key);
+    if certificate.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let identity = Identity::open(certificate, key)?;
+    // They change one after the other: what does not fit yet is read again with the second.
+    for (file, what) in [(certificate, "edge.origin_certificate"), (key, "edge.origin_key")] {
+        let identity = identity.clone();
+        watched::follow(file.clone(), what, move |_| Ok(identity.read_again()?));
+    }
+    Ok(Some(identity))
 }
 
 /// The secrets of a file, one a line.

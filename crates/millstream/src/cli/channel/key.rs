@@ -2,11 +2,14 @@
 
 use anyhow::{Result, bail};
 use clap::Subcommand;
+use millstream_media::time::Clock as _;
 use serde_json::{Map, Value, json};
 
 use super::{path, with_key};
 use crate::cli::client::Client;
 use crate::cli::table::{columns, text_of};
+use crate::cli::token::end;
+use crate::clock::SystemClock;
 
 /// The actions on a channel's keys.
 #[derive(Debug, Subcommand)]
@@ -21,13 +24,13 @@ pub enum KeyAction {
     /// Give a channel one more key and print it, this once
     #[command(after_help = "Examples:
   millstream channel key add news studio-2
-  millstream channel key add news event --expires 2026-12-01T00:00:00Z --address 192.0.2.0/24")]
+  millstream channel key add news event --expires 12h --address 192.0.2.0/24")]
     Add {
         /// The channel
         channel: String,
         /// What the key is to be called
         key: String,
-        /// From when on it lets nobody in (RFC 3339)
+        /// From when on it lets nobody in: a time such as 2026-12-01T00:00:00Z, or 90d, 12h, 30m from now [default: never]
         #[arg(long, value_name = "TIME")]
         expires: Option<String>,
         /// Network it may be used from; may be repeated [default: anywhere]
@@ -78,7 +81,8 @@ pub(super) fn run(client: &Client, action: &KeyAction) -> Result<(Value, String)
         }
         KeyAction::Add { channel, key, expires, addresses, stream_key } => {
             let mut body = Map::from_iter([("name".to_owned(), json!(key))]);
-            let options = [("expires", expires), ("stream_key", stream_key)];
+            let expires = expires.as_deref().map(|text| end(text, SystemClock::new().utc())).transpose()?;
+            let options = [("expires", &expires), ("stream_key", stream_key)];
             body.extend(options.into_iter().filter_map(|(k, value)| Some((k.to_owned(), json!(value.as_ref()?)))));
             if !addresses.is_empty() {
                 body.insert("addresses".to_owned(), json!(addresses));
