@@ -172,7 +172,12 @@ export function ChannelForm(props: {
           </span>
         </label>
         <label class="choice">
-          <input type="radio" name="mode" checked={draft.mode === "cmaf"} onChange={() => set({ mode: "cmaf" })} />
+          <input
+            type="radio"
+            name="mode"
+            checked={draft.mode === "cmaf"}
+            onChange={() => set({ mode: "cmaf" })}
+          />
           <span>
             From an encoder that sends CMAF
             <small>Its own qualities, uploaded over HTTP (DASH-IF Live Media Ingest).</small>

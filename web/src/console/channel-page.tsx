@@ -193,8 +193,8 @@ function Publish(props: Props & { ask: () => void }) {
       <h2 id="publish-title">Send to this channel</h2>
       {channel.mode === "cmaf" ? (
         <p class="muted">
-          In the encoder: a CMAF ingest output (HTTP PUT or POST) to this address, with the name of the key as user and
-          the key as password.
+          In the encoder: a CMAF ingest output (HTTP PUT or POST) to this address, with the name of the key as
+          user and the key as password.
         </p>
       ) : (
         <p class="muted">
