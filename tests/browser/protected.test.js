@@ -1,4 +1,5 @@
-// shaka-player plays protected channels with ClearKey in Chromium: DASH in both schemes, HLS, and over a change of keys.
+// shaka-player and dash.js play protected channels with ClearKey in Chromium: DASH in both schemes, HLS, over a change of keys,
+// and AV1.
 
 import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -16,15 +17,27 @@ const KEYS = [
 ].join("\n");
 const SECONDS = 14;
 
-/** [what it shows, settings, manifest] */
+const ROTATES = "rotation_seconds = 10";
+const AV1 = `low_latency = false
+[[channel.ladder.video]]
+height = 180
+codec = "av1"
+preset = "12"`;
+
+/** [player, what it shows, the channel's other settings, settings of its protection, manifest] */
 const CASES = [
-  ["cbcs in DASH", 'scheme = "cbcs"', "manifest.mpd"],
-  ["cbcs in HLS", 'scheme = "cbcs"', "index.m3u8"],
-  ["cenc in DASH", 'scheme = "cenc"', "manifest.mpd"],
-  ["a change of keys in DASH", "rotation_seconds = 10", "manifest.mpd"],
+  ["shaka", "cbcs in DASH", "", 'scheme = "cbcs"', "manifest.mpd"],
+  ["shaka", "cbcs in HLS", "", 'scheme = "cbcs"', "index.m3u8"],
+  ["shaka", "cenc in DASH", "", 'scheme = "cenc"', "manifest.mpd"],
+  ["shaka", "a change of keys in DASH", "", ROTATES, "manifest.mpd"],
+  ["shaka", "a change of keys in HLS", "", ROTATES, "index.m3u8"],
+  ["dash", "cbcs", "", 'scheme = "cbcs"', "manifest.mpd"],
+  ["dash", "a change of keys", "", ROTATES, "manifest.mpd"],
+  ["shaka", "AV1 in cbcs", AV1, 'scheme = "cbcs"', "manifest.mpd"],
+  ["shaka", "AV1 in cenc", AV1, 'scheme = "cenc"', "manifest.mpd"],
 ];
 
-describe("protected channels", { timeout: 300_000 }, () => {
+describe("protected channels", { timeout: 900_000 }, () => {
   let site, browser;
 
   before(async () => {
@@ -37,9 +50,10 @@ describe("protected channels", { timeout: 300_000 }, () => {
     await site?.close();
   });
 
-  for (const [what, settings, manifest] of CASES) {
-    test(`shaka plays ${what}`, async (t) => {
-      const more = `mode = "passthrough"\n[channel.protection]\nkeys = "demo.keys"\n${settings}`;
+  for (const [player, what, channelSettings, settings, manifest] of CASES) {
+    test(`${player} plays ${what}`, async (t) => {
+      const own = channelSettings || 'mode = "passthrough"';
+      const more = `${own}\n[channel.protection]\nkeys = "demo.keys"\n${settings}`;
       const server = new Server(channel("demo", "protected-stream-key", more), {});
       const folder = join(server.folder, "data/content-keys");
       mkdirSync(folder, { recursive: true });
@@ -49,9 +63,11 @@ describe("protected channels", { timeout: 300_000 }, () => {
         await server.launch("127.0.0.1:0", "127.0.0.1:0");
         publisher = new Publisher(server.rtmp("protected-stream-key"));
         await server.reaches("demo", "live");
-        const { page, faults, close } = await openPage(browser, { hosts: [site.host, new URL(server.url).host] });
+        const { page, faults, close } = await openPage(browser, {
+          hosts: [site.host, new URL(server.url).host],
+        });
         try {
-          const address = new URL(site.page("shaka", `${server.url}/live/demo/${manifest}`));
+          const address = new URL(site.page(player, `${server.url}/live/demo/${manifest}`));
           address.searchParams.set("clearkey", `${server.url}/live/demo/clearkey`);
           await page.goto(address.href);
           let seen;

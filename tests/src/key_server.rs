@@ -27,6 +27,8 @@ pub fn base64(bytes: &[u8]) -> String {
 pub struct Asked {
     /// Headers, in lower case.
     pub headers: String,
+    /// Headers as they came, with the line of the request.
+    pub raw: String,
     /// The document.
     pub body: String,
 }
@@ -81,9 +83,10 @@ impl KeyServer {
 
 fn serve(stream: TcpStream, away: bool, asked: &Mutex<Vec<Asked>>, keys: &Mutex<Keys>) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
-    let (mut headers, mut line) = (String::new(), String::new());
+    let (mut headers, mut raw, mut line) = (String::new(), String::new(), String::new());
     while reader.read_line(&mut line)? > 2 {
         headers += &line.to_ascii_lowercase();
+        raw += &line;
         line.clear();
     }
     let length = headers.lines().find_map(|l| l.strip_prefix("content-length:")?.trim().parse().ok()).unwrap_or(0);
@@ -95,7 +98,7 @@ fn serve(stream: TcpStream, away: bool, asked: &Mutex<Vec<Asked>>, keys: &Mutex<
         return stream.write_all(b"HTTP/1.1 503 Away\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     }
     let answer = answer(&body, keys);
-    asked.lock().unwrap().push(Asked { headers, body });
+    asked.lock().unwrap().push(Asked { headers, raw, body });
     let head = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nX-Speke-Version: 2.0\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         answer.len()

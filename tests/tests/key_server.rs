@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,14 +18,18 @@ use millstream_tests::{Channel, Publisher, Server, Source, Viewer, decode, decry
 const UP: Duration = Duration::from_secs(60);
 
 fn server(keys: &KeyServer, settings: &str) -> Server {
-    let mut server = Server::start(&[]);
+    server_in(keys, settings, "headers = \"news.headers\"", &[])
+}
+
+fn server_in(keys: &KeyServer, settings: &str, access: &str, variables: &[(&str, &str)]) -> Server {
+    let mut server = Server::start_in(&[], "", variables);
     server.stop();
     let folder = server.folder().join("data/content-keys");
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("news.headers"), "# of the test\nAuthorization: Bearer of-the-test\n").unwrap();
     let protection = format!(
         "[channel.protection]\n{settings}\n[channel.protection.speke]\nurl = \"{}\"\ncontent_id = \"news-2026\"\n\
-         systems = [\"widevine\", \"playready\", \"fairplay\"]\naudio_key = true\nheaders = \"news.headers\"",
+         systems = [\"widevine\", \"playready\", \"fairplay\"]\naudio_key = true\n{access}",
         keys.url()
     );
     server.set_channels(&[Channel::passthrough("demo").set(&protection)]);
@@ -126,6 +132,64 @@ fn keys_are_fetched_ahead_and_signalled_and_an_absence_is_survived() {
         assert!(!server.log().contains(&hex), "a key in the log");
         assert_ne!(get(&server.url(&format!("/live/demo/{hex}.key"))).map(|r| r.status), Some(200));
     }
+}
+
+/// What openssl says of a text: `-sha256`, with more arguments an HMAC; in hexadecimal.
+fn digest(arguments: &[&str], text: &str) -> String {
+    let mut child = Command::new("openssl")
+        .args(["dgst", "-sha256"])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("openssl is not installed");
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let out = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+    out.trim().rsplit(' ').next().unwrap().to_owned()
+}
+
+fn hmac(key: &str, text: &str) -> String {
+    digest(&["-mac", "HMAC", "-macopt", &format!("hexkey:{key}")], text)
+}
+
+/// As Amazon's API Gateway verifies it: the signature follows from what came and the secret.
+#[test]
+fn requests_are_signed_for_amazons_gateway() {
+    const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+    let keys = KeyServer::start();
+    let variables = [
+        ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
+        ("AWS_SECRET_ACCESS_KEY", SECRET),
+        ("AWS_SESSION_TOKEN", "of+the/test=="),
+    ];
+    let server = server_in(&keys, "", "aws_region = \"eu-west-1\"", &variables);
+    let _publisher = Publisher::start(&server, "test-key-demo", &Source::small());
+    let mut viewer = server.viewer("demo");
+    let name = viewer.wait_listed(2, UP);
+    assert_eq!(played(&mut viewer, &name, &keys).len(), 1);
+
+    let asked = keys.asked().swap_remove(0);
+    let header = |name: &str| -> String {
+        let mut lines = asked.raw.lines().filter_map(|line| line.split_once(':'));
+        lines.find(|(n, _)| n.eq_ignore_ascii_case(name)).unwrap_or_else(|| panic!("no {name}")).1.trim().to_owned()
+    };
+    let authorization = header("authorization");
+    let field = |name: &str| authorization.split(&format!("{name}=")).nth(1).unwrap().split(',').next().unwrap();
+    let (date, signed) = (header("x-amz-date"), field("SignedHeaders"));
+    let scope = format!("{}/eu-west-1/execute-api/aws4_request", &date[..8]);
+    assert!(authorization.starts_with("AWS4-HMAC-SHA256 "), "{authorization}");
+    assert_eq!(field("Credential"), format!("AKIDEXAMPLE/{scope}"));
+    for name in ["host", "content-type", "x-amz-date", "x-amz-security-token"] {
+        assert!(signed.split(';').any(|n| n == name), "{name} is not signed: {signed}");
+    }
+    let path = asked.raw.split(' ').nth(1).unwrap();
+    let headers: String = signed.split(';').map(|name| format!("{name}:{}\n", header(name))).collect();
+    let request = format!("POST\n{path}\n\n{headers}\n{signed}\n{}", digest(&[], &asked.body));
+    let text = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", digest(&[], &request));
+    let first: String = format!("AWS4{SECRET}").bytes().map(|b| format!("{b:02x}")).collect();
+    let key = scope.split('/').fold(first, |key, part| hmac(&key, part));
+    assert_eq!(field("Signature"), hmac(&key, &text));
+    assert!(!server.log().contains(SECRET) && !server.log().contains("of+the/test"));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod explain;
 mod location;
 mod profile;
+mod signer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use crate::layout;
 use crate::statistics::{Operation, Statistics};
 pub use explain::Cause;
 pub use location::{Environment, OpenError};
+pub use signer::{SignError, Signer};
 
 /// Largest document read, in bytes. A page of ours has about 60 kB.
 pub const MAX_DOCUMENT_BYTES: u64 = 32 << 20;

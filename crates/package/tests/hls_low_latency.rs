@@ -5,7 +5,9 @@ mod hls_channel;
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use hls_channel::*;
+use millstream_media::protection::{KeyId, Scheme, Signalling};
 use millstream_media::segment::SegmentEnd;
 use millstream_media::track::Track;
 use millstream_package::hls::{self, Form};
@@ -83,6 +85,45 @@ fn a_discontinuity_is_ahead() {
     part(&mut channel, 1, FIRST + 2, 0);
     let audio = list(&channel, "audio", Form::Full);
     assert_eq!(audio.matches("#EXT-X-DISCONTINUITY\n").count(), 1, "{audio}");
+}
+
+/// STANDARDS 1.51: a player that takes the hint of a part under the next key has that key and its header.
+#[test]
+fn the_next_key_is_said_before_a_part_under_it_is_hinted_at() {
+    let under = |channel: &mut Channel, first: u64, key: u8| {
+        let signalling = |_: &Track| Signalling {
+            scheme: Scheme::Cbcs,
+            key_id: KeyId([key; 16]),
+            hls: vec![format!("METHOD=SAMPLE-AES,URI=\"{key}.key\"")],
+            hls_session: Vec::new(),
+            dash: Vec::new(),
+        };
+        let said = small().iter().map(|t| (t.name.clone(), signalling(t))).collect();
+        let tracks = small().into_iter().map(|t| (t, Bytes::copy_from_slice(&[key]))).collect();
+        channel.window.begin_protected_period(first, tracks, &said, false).unwrap();
+    };
+    let mut channel = live(small());
+    under(&mut channel, FIRST, 1);
+    channel.segments(FIRST..FIRST + 2);
+    let hinted = |channel: &Channel| {
+        let text = list(channel, "360p", Form::Full);
+        let (before, hint) = text.split_once("#EXT-X-PRELOAD-HINT").unwrap();
+        assert!(hint.contains(&format!("{}.0.m4s", FIRST + 2)) || before.contains(&format!("{}.0.m4s", FIRST + 2)));
+        before.to_owned()
+    };
+    let unknown = hinted(&channel);
+    under(&mut channel, FIRST + 2, 2);
+    let ahead = hinted(&channel);
+    let said = ahead.strip_prefix(&unknown).unwrap();
+    assert!(
+        said.starts_with("#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"2.key\"\n#EXT-X-MAP:") && said.lines().count() == 2,
+        "{said}"
+    );
+    // What was said stays (STANDARDS 1.8), and is not said again.
+    part(&mut channel, 0, FIRST + 2, 0);
+    let open = hinted(&channel);
+    assert!(open.starts_with(&ahead), "{open}");
+    assert_eq!(open.matches("2.key").count(), 1, "{open}");
 }
 
 /// A new ladder: the parts of a rendition that left are those of the one that stands in, and the map is said before them.

@@ -25,6 +25,9 @@ pub struct Presentation<'a> {
     pub periods: Vec<PresentationPeriod<'a>>,
     /// The run that comes after the last one, if it is known to end: the number of its first segment, and its tracks.
     pub next: Option<(u64, &'a Period)>,
+    /// Segments between the last run and the one that comes are in the making, so that the last one lasts until that
+    /// begins.
+    pub goes_on: bool,
 }
 
 /// A run of segments that every track of one period has whole.
@@ -70,20 +73,21 @@ impl Window {
             newest_end,
             first: session.first?,
             periods,
-            next: self.next_run(),
+            next: self.next_run().map(|(first, period, _)| (first, period)),
+            goes_on: self.next_run().is_some_and(|(.., goes_on)| goes_on),
         })
     }
 
     /// Where a run begins that has no whole segment yet: after a segment that was given up, with a new period, at a
-    /// discontinuity.
-    fn next_run(&self) -> Option<(u64, &Period)> {
+    /// discontinuity; and whether the run before it goes on until then.
+    fn next_run(&self) -> Option<(u64, &Period, bool)> {
         let session = self.session().filter(|s| s.ended.is_none())?;
         let last = session.runs.back()?.last;
         let hole = Some(session.next_unsettled).filter(|&n| n > last + 1);
         let period = self.periods.iter().map(Period::first_segment).find(|&n| n > last);
         let discontinuity = session.discontinuities.range(last + 1..).next().copied();
         let first = [hole, period, discontinuity].into_iter().flatten().min()?;
-        Some((first, self.period_of(first)?))
+        Some((first, self.period_of(first)?, first > last + 1 && hole != Some(first)))
     }
 
     /// Start and duration of a whole segment in ticks, whether it is listed or only kept.

@@ -115,7 +115,7 @@ fn folder(url: &str, path: &str, clock: Arc<dyn Clock>) -> Result<Store, OpenErr
     Ok(Store::new(Arc::new(store.with_fsync(true)), Path::default(), &path.display().to_string(), true, clock))
 }
 
-fn s3(bucket: &str, environment: &Environment) -> Result<AmazonS3Builder, OpenError> {
+pub(super) fn s3(bucket: &str, environment: &Environment) -> Result<AmazonS3Builder, OpenError> {
     let mut builder = AmazonS3Builder::new().with_client_options(client()).with_retry(retry());
     for (key, value) in &environment.variables {
         // Endpoint and region come from the settings first.

@@ -44,6 +44,10 @@ pub struct SpekeConfig {
     /// Name of a file in the folder `content-keys` with lines `Name: value` that are sent as headers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub headers: Option<String>,
+    /// Region of an Amazon API Gateway whose requests are signed (SigV4) with AWS credentials of the environment, a profile
+    /// or the machine's role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aws_region: Option<String>,
 }
 
 impl SpekeConfig {
@@ -71,6 +75,13 @@ impl SpekeConfig {
         }
         if self.content_id.len() > 256 || self.content_id.chars().any(char::is_control) {
             return Err("speke.content_id is longer than 256 bytes or has control characters".into());
+        }
+        let is_region = |region: &String| {
+            let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+            (1..=32).contains(&region.len()) && region.bytes().all(plain)
+        };
+        if !self.aws_region.as_ref().is_none_or(is_region) {
+            return Err("speke.aws_region is no region; write one such as eu-west-1".into());
         }
         match &self.headers {
             Some(name) if !is_plain_name(name) => Err("speke.headers is no plain file name".into()),
@@ -134,6 +145,7 @@ mod tests {
             speke("https://keys.example/v2"),
             speke("http://127.0.0.1:8000/"),
             speke("http://[::1]:8000/"),
+            speke("https://k.example/").replace("\"url\"", "\"aws_region\": \"eu-west-1\", \"url\""),
         ] {
             assert_eq!(check(&good), Ok(()), "{good}");
         }
@@ -144,6 +156,7 @@ mod tests {
             (speke("http://127.0.0.1.example/v2"), "use https://"),
             (speke("https://user:secret@keys.example/"), "is no URL"),
             (speke("ftp://keys.example/"), "is no URL"),
+            (speke("https://k.example/").replace("\"url\"", "\"aws_region\": \"EU\\n\", \"url\""), "no region"),
             (
                 r#"{"clear_key": true, "speke": {"url": "https://k.example/", "systems": ["clearkey"]}}"#.to_owned(),
                 "clear_key",

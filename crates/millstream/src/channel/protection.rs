@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use millstream_archive::store::{Environment, Signer};
 use millstream_control::channel::ChannelConfig;
 use millstream_control::status::StatusHandle;
 use millstream_media::protection::KeyId;
@@ -15,6 +16,8 @@ use millstream_telemetry::Metrics;
 
 use super::speke::KeyClient;
 
+/// The service that Amazon's API Gateway is in signatures.
+const GATEWAY: &str = "execute-api";
 /// Largest file of keys that is read, in bytes.
 const MAX_FILE: u64 = 256 * 1024;
 
@@ -22,13 +25,15 @@ const MAX_FILE: u64 = 256 * 1024;
 #[derive(Clone)]
 pub struct Shelf {
     folder: PathBuf,
+    /// Where credentials of Amazon come from, for key servers behind its gateway.
+    environment: Arc<Environment>,
     keys: Arc<RwLock<HashMap<String, Arc<Vec<ContentKey>>>>>,
 }
 
 impl Shelf {
     /// An empty shelf; files of keys lie in `folder`.
-    pub fn new(folder: PathBuf) -> Self {
-        Shelf { folder, keys: Arc::default() }
+    pub fn new(folder: PathBuf, environment: Environment) -> Self {
+        Shelf { folder, environment: Arc::new(environment), keys: Arc::default() }
     }
 
     /// The keys of a channel that players may get.
@@ -61,7 +66,9 @@ impl Shelf {
             let headers = speke.headers.as_ref().map(|file| self.text(file)).transpose()?.unwrap_or_default();
             let telling = (status.clone(), metrics.key_server(name));
             let how = (protection.scheme, segments.is_some());
-            let source = KeyClient::start(config, speke, how, &headers, telling)?;
+            let signer = speke.aws_region.as_ref().map(|region| Signer::open(&self.environment, GATEWAY, region));
+            let signer = signer.transpose().map_err(|error| format!("speke.aws_region: {error}"))?;
+            let source = KeyClient::start(config, speke, how, (&headers, signer), telling)?;
             return Ok(Some(Stage::from_source(protection.scheme, Box::new(source), segments)));
         }
         let pairs = self.read(protection.keys.as_deref().unwrap_or_default())?;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use millstream_archive::store::Signer;
 use millstream_control::channel::{ChannelConfig, ChannelName, SpekeConfig};
 use millstream_control::status::StatusHandle;
 use millstream_media::protection::{Scheme, Signalling};
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::outbound;
+use super::publish::chain;
 
 /// Longest that one request may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -55,6 +57,7 @@ struct Asked {
     scheme: Scheme,
     rotates: bool,
     headers: Vec<(String, String)>,
+    signer: Option<Signer>,
 }
 
 impl KeyClient {
@@ -66,14 +69,20 @@ impl KeyClient {
         config: &ChannelConfig,
         speke: &SpekeConfig,
         (scheme, rotates): (Scheme, bool),
-        headers: &str,
+        (headers, signer): (&str, Option<Signer>),
         (status, metrics): (StatusHandle, KeyServerMetrics),
     ) -> Result<Self, String> {
         let shared = Shared { channel: config.name.clone(), periods: Mutex::default(), status, metrics };
         let content_id = if speke.content_id.is_empty() { config.name.to_string() } else { speke.content_id.clone() };
-        let headers = read_headers(headers)?;
+        let own =
+            [("content-type", "application/xml"), ("x-speke-version", "2.0"), ("x-speke-user-agent", "millstream")];
+        let mut all = own.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        all.extend(read_headers(headers)?);
+        if signer.is_some() && all.iter().any(|(name, _)| name == "authorization") {
+            return Err("speke.headers has an Authorization, which speke.aws_region makes; leave one out".to_owned());
+        }
         let agent = outbound::agent(TIMEOUT);
-        let asked = Asked { agent, speke: speke.clone(), content_id, scheme, rotates, headers };
+        let asked = Asked { agent, speke: speke.clone(), content_id, scheme, rotates, headers: all, signer };
         let shared = Arc::new(shared);
         let (wanted, asks) = watch::channel((!rotates).then_some(0));
         let task = tokio::spawn(fetch(Arc::clone(&shared), Arc::new(asked), asks)).abort_handle();
@@ -159,9 +168,7 @@ async fn fetch(shared: Arc<Shared>, asked: Arc<Asked>, mut asks: watch::Receiver
             }
             continue;
         };
-        let question = Arc::clone(&asked);
-        let answer = tokio::task::spawn_blocking(move || question.ask(period)).await;
-        match answer.unwrap_or_else(|_| Err("the request was cut".to_owned())) {
+        match asked.ask(period).await {
             Ok(keys) => {
                 shared.metrics.answered.increment();
                 tracing::info!(channel = %shared.channel, period, "keys have come from the key server");
@@ -182,32 +189,43 @@ async fn fetch(shared: Arc<Shared>, asked: Arc<Asked>, mut asks: watch::Receiver
 }
 
 impl Asked {
-    fn ask(&self, period: u64) -> Result<PeriodKeys, String> {
-        let request = Request {
+    async fn ask(self: &Arc<Self>, period: u64) -> Result<PeriodKeys, String> {
+        let body = Bytes::from(self.request(period).to_xml());
+        let mut headers = self.headers.clone();
+        if let Some(signer) = &self.signer {
+            let signed = tokio::time::timeout(TIMEOUT, signer.post(&self.speke.url, &headers, body.clone())).await;
+            let signed = signed.map_err(|_| "AWS credentials did not come in time".to_owned())?;
+            headers.extend(signed.map_err(|error| chain(&error))?);
+        }
+        let asked = Arc::clone(self);
+        let answer = tokio::task::spawn_blocking(move || asked.post(period, &headers, &body)).await;
+        answer.unwrap_or_else(|_| Err("the request was cut".to_owned()))
+    }
+
+    fn request(&self, period: u64) -> Request<'_> {
+        Request {
             content_id: &self.content_id,
             scheme: self.scheme,
             systems: &self.speke.systems,
             period: self.rotates.then_some(period),
             audio_key: self.speke.audio_key,
-        };
-        let mut post = self
-            .agent
-            .post(&self.speke.url)
-            .header("content-type", "application/xml")
-            .header("x-speke-version", "2.0")
-            .header("x-speke-user-agent", "millstream");
-        for (name, value) in &self.headers {
+        }
+    }
+
+    fn post(&self, period: u64, headers: &[(String, String)], body: &[u8]) -> Result<PeriodKeys, String> {
+        let mut post = self.agent.post(&self.speke.url);
+        for (name, value) in headers {
             post = post.header(name.as_str(), value.as_str());
         }
         // Messages of ureq repeat neither the URL nor headers.
-        let mut answer = post.send(request.to_xml().as_bytes()).map_err(|error| error.to_string())?;
+        let mut answer = post.send(body).map_err(|error| error.to_string())?;
         let status = answer.status().as_u16();
         if status != 200 {
             return Err(format!("it answered {status}, not 200"));
         }
         let limit = u64::try_from(MAX_ANSWER).unwrap_or(u64::MAX);
         let body = answer.body_mut().with_config().limit(limit).read_to_vec().map_err(|error| error.to_string())?;
-        request.read(&body).map_err(|error| error.to_string())
+        self.request(period).read(&body).map_err(|error| error.to_string())
     }
 }
 

@@ -42,9 +42,19 @@ pub fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Archive> {
     let set = &config.archive;
     let folder = format!("file://{}", config.store_folder().display());
     let url = if set.url.is_empty() { &folder } else { &set.url };
+    let environment = environment(config);
+    let store = Store::open(url, &environment, Arc::clone(clock));
+    let store = store.context("the store of recordings cannot be opened; correct [archive]")?;
+    let spool = (!store.is_local()).then(|| config.server.data_dir.join(SPOOL));
+    Ok(Archive::new(store, spool, set.spool_bytes, kept(config)))
+}
+
+/// What stores in the cloud are to know, and who signs for Amazon.
+pub fn environment(config: &Config) -> Environment {
+    let set = &config.archive;
     let some = |text: &String| (!text.is_empty()).then(|| text.clone());
     let variables = config::store_variables();
-    let environment = Environment {
+    Environment {
         endpoint: some(&set.endpoint),
         region: some(&set.region),
         path_style: some(&set.addressing).map(|a| a == "path"),
@@ -52,11 +62,7 @@ pub fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Archive> {
         kms_key: some(&set.kms_key),
         home: variables.get("HOME").map(Into::into),
         variables,
-    };
-    let store = Store::open(url, &environment, Arc::clone(clock));
-    let store = store.context("the store of recordings cannot be opened; correct [archive]")?;
-    let spool = (!store.is_local()).then(|| config.server.data_dir.join(SPOOL));
-    Ok(Archive::new(store, spool, set.spool_bytes, kept(config)))
+    }
 }
 
 /// How long recordings are kept.

@@ -107,7 +107,7 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
              millstream-encoder beside millstream, or set encode.worker"
         );
     }
-    let shelf = Shelf::new(config.server.data_dir.join("content-keys"));
+    let shelf = Shelf::new(config.server.data_dir.join("content-keys"), archive::environment(&config));
     let surroundings = Surroundings {
         registry: Arc::clone(&registry),
         origin: Arc::clone(&origin),

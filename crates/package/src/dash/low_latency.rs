@@ -17,6 +17,9 @@ use millstream_window::{Presentation, PresentationPeriod, SegmentLength, Window}
 
 use super::manifest::{Set, TIME_SCHEME, Xml, decimal, descriptor, initialization};
 
+/// Periods that `publishTime` tells apart, a millisecond for each that has gone.
+const MOST_PERIODS: u64 = 256;
+
 /// The low-latency side of one manifest.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LowLatency {
@@ -53,6 +56,9 @@ impl LowLatency {
         presentation.periods.retain(|p| p.first <= p.last);
         if let Some((first, period)) = presentation.next {
             let start = self.start_of(first);
+            if let Some(before) = presentation.periods.last_mut().filter(|_| presentation.goes_on) {
+                before.end = start;
+            }
             let coming = PresentationPeriod { period, first, start, first_listed: first, last: first, end: start };
             presentation.periods.push(coming);
         }
@@ -67,7 +73,10 @@ impl LowLatency {
         let began = presentation.periods.last().map_or(presentation.newest_end, |p| p.start);
         // A Period goes when as much as the depth has come after it.
         let went = presentation.periods.first().filter(|p| p.first > presentation.first + 1).map(|p| p.start + depth);
-        went.map_or(began, |went| went.max(began))
+        let Some(went) = went else { return began };
+        // A Period may be announced a segment ahead, and the oldest go meanwhile: fewer Periods are a later manifest.
+        let fewer = MOST_PERIODS.saturating_sub(presentation.periods.len() as u64);
+        went.max(began) + Duration::from_millis(fewer)
     }
 
     /// Media a player holds before it plays: two chunks.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use millstream_media::time::NANOS_PER_SECOND;
 use millstream_media::track::RenditionName;
-use millstream_window::{Entry, Listing, Window};
+use millstream_window::{Entry, Listing, PeriodTrack, Window};
 
 use super::multivariant::is_offered;
 
@@ -55,8 +55,8 @@ fn write(window: &Window, listing: &Listing<'_>, rendition: &RenditionName, kind
         let _ = writeln!(out, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}");
     }
     // What is skipped is known to the player, its map too.
-    let before = skipped.checked_sub(1).and_then(|last| listing.entries.get(last));
-    let mut map = before.and_then(map_of);
+    let before = skipped.checked_sub(1).and_then(|last| listing.entries.get(last)?.source);
+    let mut map = before.map(map_of);
     let mut keys = before.map_or(&[][..], keys_of);
     for entry in listing.entries.iter().skip(skipped) {
         opening(&mut out, entry, rendition, &mut map, &mut keys);
@@ -75,6 +75,10 @@ fn write(window: &Window, listing: &Listing<'_>, rendition: &RenditionName, kind
             parts(&mut out, open, rendition);
         }
         if let Some(next) = &listing.next {
+            // A player that takes the hint must have the key and the header of what it leads to.
+            if !keys.is_empty() && next.source.protection.as_ref().is_some_and(|p| !p.hls.is_empty()) {
+                source_lines(&mut out, next.source, rendition, &mut map, &mut keys);
+            }
             let folder = Folder::of(&next.source.track.name, rendition);
             let _ = writeln!(out, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{folder}{}.{}.m4s\"", next.number, next.part);
         }
@@ -132,13 +136,13 @@ fn end_nanos(entry: &Entry<'_>) -> u64 {
 /// What `EXT-X-MAP` says of a segment: whose init segment, and which version.
 type Map<'a> = Option<(&'a RenditionName, &'a str)>;
 
-fn map_of<'a>(entry: &Entry<'a>) -> Map<'a> {
-    entry.source.map(|s| (&s.track.name, s.init_version.as_str()))
+fn map_of(source: &PeriodTrack) -> (&RenditionName, &str) {
+    (&source.track.name, source.init_version.as_str())
 }
 
 /// The keys of a segment, as `EXT-X-KEY` says them; none if it is clear.
-fn keys_of<'a>(entry: &Entry<'a>) -> &'a [String] {
-    entry.source.and_then(|s| s.protection.as_ref()).map_or(&[], |protection| &protection.hls)
+fn keys_of(source: &PeriodTrack) -> &[String] {
+    source.protection.as_ref().map_or(&[], |protection| &protection.hls)
 }
 
 /// The lines before a segment's first part. They depend on the entry and the map before it only, so that a line once
@@ -154,10 +158,23 @@ fn opening<'a>(
         out.push_str("#EXT-X-DISCONTINUITY\n");
         *map = None;
     }
-    let source = map_of(entry);
+    if let Some(source) = entry.source {
+        source_lines(out, source, rendition, map, keys);
+    }
+    let _ = writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", entry.time());
+}
+
+/// Key and map of what follows, where they are others than before.
+fn source_lines<'a>(
+    out: &mut String,
+    source: &'a PeriodTrack,
+    rendition: &RenditionName,
+    map: &mut Map<'a>,
+    keys: &mut &'a [String],
+) {
     // STANDARDS 1.51: a key is in force until the next one; before the map, which is of this key.
-    let wanted = keys_of(entry);
-    if source.is_some() && *keys != wanted {
+    let wanted = keys_of(source);
+    if *keys != wanted {
         for key in wanted {
             let _ = writeln!(out, "#EXT-X-KEY:{key}");
         }
@@ -166,11 +183,11 @@ fn opening<'a>(
         }
         *keys = wanted;
     }
-    if let Some((name, version)) = source.filter(|s| *map != Some(*s)) {
+    let (name, version) = map_of(source);
+    if *map != Some((name, version)) {
         let _ = writeln!(out, "#EXT-X-MAP:URI=\"{}init.mp4?v={version}\"", Folder::of(name, rendition));
-        *map = source;
+        *map = Some((name, version));
     }
-    let _ = writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", entry.time());
 }
 
 /// The parts of a segment, whole or in the making.

@@ -127,7 +127,9 @@ impl Stage {
         Ok(protected)
     }
 
-    /// The period that must begin before this chunk is encrypted, because its segment is of another crypto period.
+    /// The period that must begin before this chunk is encrypted, because its segment or the next one is of another crypto
+    /// period: with the last segment under a key, so that low-latency lists can say the next one before they hint at a
+    /// part under it.
     ///
     /// # Errors
     /// As [`Stage::begin`].
@@ -141,14 +143,15 @@ impl Stage {
             let can = self.source.pair(self.crypto_period(first)).is_some();
             return if can && chunk.segment >= first { self.begin(first, tracks).map(Some) } else { Ok(None) };
         }
-        let wanted = self.crypto_period(chunk.segment);
+        let next = chunk.segment.saturating_add(1);
         let Some(newest) = self.periods.back() else { return Ok(None) };
-        if chunk.segment <= newest.first_segment || wanted <= newest.crypto_period {
-            return Ok(None);
-        }
-        let first = self.rotation.map_or(chunk.segment, |length| wanted.saturating_mul(length));
+        let is_due =
+            |segment: u64| segment > newest.first_segment && self.crypto_period(segment) > newest.crypto_period;
+        let Some(of) = [chunk.segment, next].into_iter().find(|segment| is_due(*segment)) else { return Ok(None) };
+        let wanted = self.crypto_period(of);
+        let first = self.rotation.map_or(of, |length| wanted.saturating_mul(length));
         let first = unbegun(first.max(newest.first_segment + 1));
-        if self.source.pair(wanted).is_none() || chunk.segment < first {
+        if self.source.pair(wanted).is_none() || next < first {
             return Ok(None);
         }
         let tracks = newest.tracks.clone();
