@@ -5,6 +5,8 @@
 mod bounds;
 #[path = "../../../fuzz/checks/rtmp.rs"]
 mod checks;
+#[path = "../../../fuzz/checks/cmaf_ingest.rs"]
+mod cmaf_ingest;
 #[path = "../../../fuzz/checks/corpus.rs"]
 mod corpus;
 mod support;
@@ -18,6 +20,11 @@ use support::*;
 
 fn replay(target: &str, check: fn(&[u8])) {
     corpus::replay(target, |data| bounds::hold(checks::PER_BYTE, data, check));
+}
+
+#[test]
+fn cmaf_ingest() {
+    corpus::replay("cmaf_ingest", |data| bounds::hold(cmaf_ingest::PER_BYTE, data, cmaf_ingest::check));
 }
 
 #[test]
