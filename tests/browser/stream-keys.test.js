@@ -54,12 +54,17 @@ describe("stream keys in the console", { timeout: 180_000 }, () => {
     await panel.getByLabel("Name").fill("studio-2");
     await panel.getByLabel(/^Valid until/).fill("2099-12-01T12:00");
     await panel.getByLabel(/^Only from/).fill("127.0.0.0/8, 192.0.2.0/24");
+    await panel.getByLabel(/^Passphrase for SRT/).selectOption("32");
     await shot("keys-add");
     await button("Make the key").click();
     const secret = await panel.locator("#made-key").textContent();
     await row("studio-2").getByText("only from 127.0.0.0/8, 192.0.2.0/24").waitFor();
     const [, made] = await keys();
     assert.equal(made.name, "studio-2");
+    assert.equal(made.srt_key_bytes, 32);
+    const passphrase = await panel.locator("#made-passphrase").textContent();
+    assert.ok(passphrase.length >= 10 && passphrase !== secret);
+    await row("studio-2").getByText("SRT with AES-256").waitFor();
     assert.equal(new Date(made.expires).getUTCFullYear(), 2099);
 
     publisher = new Publisher(server.rtmp(secret), { picture: "testsrc2=size=320x180:rate=30" });

@@ -1,4 +1,5 @@
-//! The passphrase of an encrypted SRT contribution. Kept as it is, because SRT derives its keys from it.
+//! The passphrase of an encrypted SRT contribution, and the length of its keys. Kept as it is, because SRT derives its keys
+//! from it.
 
 use std::fmt;
 
@@ -44,6 +45,60 @@ impl From<Passphrase> for String {
     }
 }
 
+/// Length of the AES keys of an SRT contribution in bytes (`pbkeylen`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u64", into = "u64")]
+pub enum KeyLength {
+    /// AES-128.
+    #[default]
+    Aes128,
+    /// AES-192.
+    Aes192,
+    /// AES-256.
+    Aes256,
+}
+
+impl KeyLength {
+    /// In bytes.
+    pub const fn bytes(self) -> u64 {
+        match self {
+            KeyLength::Aes128 => 16,
+            KeyLength::Aes192 => 24,
+            KeyLength::Aes256 => 32,
+        }
+    }
+}
+
+impl TryFrom<u64> for KeyLength {
+    type Error = KeyLengthError;
+    fn try_from(bytes: u64) -> Result<Self, KeyLengthError> {
+        let all = [KeyLength::Aes128, KeyLength::Aes192, KeyLength::Aes256];
+        all.into_iter().find(|length| length.bytes() == bytes).ok_or(KeyLengthError)
+    }
+}
+
+impl From<KeyLength> for u64 {
+    fn from(length: KeyLength) -> u64 {
+        length.bytes()
+    }
+}
+
+/// A number is no length of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("SRT has keys of 16, 24 or 32 bytes")]
+pub struct KeyLengthError;
+
+/// What a publisher's SRT contribution is encrypted by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SrtEncryption {
+    /// From which the keys are derived.
+    pub passphrase: Passphrase,
+    /// Their length.
+    #[serde(default)]
+    pub key_bytes: KeyLength,
+}
+
 /// A text is no passphrase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an SRT passphrase has 10 to 79 printable ASCII characters")]
@@ -59,6 +114,10 @@ mod tests {
             assert_eq!(Passphrase::new(&"x".repeat(length)).is_ok(), good, "{length}");
         }
         assert!(Passphrase::new("ten and more").is_ok() && Passphrase::new("with\na line end").is_err());
+        for bytes in [16, 24, 32] {
+            assert_eq!(KeyLength::try_from(bytes).map(KeyLength::bytes), Ok(bytes));
+        }
+        assert!(KeyLength::try_from(20).is_err());
         assert_eq!(format!("{:?}", Passphrase::new("very-secret-words").unwrap()), "Passphrase(redacted)");
     }
 }

@@ -13,6 +13,7 @@ use millstream_media::time::UtcTime;
 use serde::{Deserialize, Serialize};
 
 use crate::network::Network;
+use crate::passphrase::SrtEncryption;
 use crate::stream_key::StreamKeyHash;
 
 /// The name of the key that a channel is created with, and that its `stream_key` setting sets.
@@ -92,12 +93,15 @@ pub struct PublisherKey {
     /// Networks it may be used from; anywhere if empty. At most [`MAX_ADDRESSES`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<Network>,
+    /// How its SRT contributions are encrypted; as the channel says where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub srt: Option<SrtEncryption>,
 }
 
 impl PublisherKey {
     /// A key that does not end and may be used from anywhere.
     pub fn new(name: KeyName, hash: StreamKeyHash, created: Option<UtcTime>) -> Self {
-        PublisherKey { name, hash, created, expires: None, addresses: Vec::new() }
+        PublisherKey { name, hash, created, expires: None, addresses: Vec::new(), srt: None }
     }
 
     /// Whether it lets somebody at `address` in.

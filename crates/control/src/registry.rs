@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use millstream_access::passphrase::Passphrase;
 use millstream_access::publisher::{KeyName, KeyRefusal, PublisherKey};
 use millstream_access::{StreamKey, StreamKeyHash};
 use millstream_media::time::Clock;
@@ -21,7 +22,7 @@ use tokio::sync::{Mutex, watch};
 
 pub use channels::{Change, Channel, ChannelView, Channels, ManagedBy};
 pub use error::{Refusal, RegistryError};
-pub use keys::{ChannelKey, KeyView, NewKey, Opened, Streams};
+pub use keys::{ChannelKey, KeyView, NewKey, NewSrt, Opened, Streams};
 
 use crate::channel::{ChannelConfig, ChannelName, ConfigError};
 use crate::documents::{ChannelDocument, Documents};
@@ -241,7 +242,9 @@ impl Registry {
         };
         let hash = self.free_hash(&key, None)?;
         let (expires, addresses) = (new.expires, new.addresses);
-        let made = PublisherKey { expires, addresses, ..PublisherKey::new(new.name, hash, Some(self.clock.utc())) };
+        let srt = new.srt.map(|srt| srt.made(None, random_passphrase)).transpose()?;
+        let made =
+            PublisherKey { expires, addresses, srt, ..PublisherKey::new(new.name, hash, Some(self.clock.utc())) };
         let key_name = made.name.clone();
         let changed = self.store(channel.with_key(made)?).await?;
         has_key(&changed);
@@ -272,7 +275,8 @@ impl Registry {
     }
 
     /// Gives a key another secret, made at random unless one is given, and returns it: the only time it is shown.
-    /// The old one opens nothing any more. By [`Streams::Keep`] who is publishing with it stays connected, until the key
+    /// The old one opens nothing any more. A passphrase of SRT is made anew with it; `srt` says which, or gives one to a key
+    /// that had none. By [`Streams::Keep`] who is publishing with it stays connected, until the key
     /// is revoked or the stream ends. A missing `default` key is made.
     ///
     /// # Errors
@@ -282,6 +286,7 @@ impl Registry {
         name: &ChannelName,
         key: &KeyName,
         chosen: Option<StreamKey>,
+        srt: Option<NewSrt>,
         streams: Streams,
     ) -> Result<(Arc<Channel>, StreamKey), RegistryError> {
         let _one_change = self.changing.lock().await;
@@ -293,10 +298,13 @@ impl Registry {
         };
         let now = self.clock.utc();
         let hash = self.free_hash(&secret, channel.key(key))?;
+        let old = channel.key(key).and_then(|key| key.key.srt.as_ref());
+        let srt = srt.or(old.map(|_| NewSrt::default())).map(|srt| srt.made(old, random_passphrase)).transpose()?;
         let changed = if channel.key(key).is_none() && *key == KeyName::default_key() {
-            self.store(channel.with_key(PublisherKey::new(key.clone(), hash, Some(now)))?).await?
+            self.store(channel.with_key(PublisherKey { srt, ..PublisherKey::new(key.clone(), hash, Some(now)) })?)
+                .await?
         } else {
-            let (next, end) = channel.rotated(key, hash, now, streams)?;
+            let (next, end) = channel.rotated(key, hash, srt, now, streams)?;
             let changed = self.store(next).await?;
             if streams == Streams::End {
                 end.end();
@@ -361,4 +369,9 @@ fn random_key() -> Result<StreamKey, RegistryError> {
     let mut random = [0_u8; millstream_access::stream_key::RANDOM_BYTES];
     rand::rngs::OsRng.try_fill_bytes(&mut random).map_err(|_| RegistryError::Random)?;
     Ok(StreamKey::generate(random))
+}
+
+/// A passphrase of as many random bits as a key.
+fn random_passphrase() -> Result<Passphrase, RegistryError> {
+    Passphrase::new(random_key()?.expose()).map_err(|_| RegistryError::Random)
 }

@@ -113,19 +113,66 @@ async fn a_revoked_keys_stream_ends_and_a_rotated_ones_goes_on() {
     let first = connected(&registry, key.expose());
     let publishing = |registry: &Registry| registry.channels().find("news").unwrap().keys[0].view().publishing;
     assert!(publishing(&registry));
-    let (_, second_key) = registry.rotate_key(&news, &default, None, Streams::Keep).await.unwrap();
+    let (_, second_key) = registry.rotate_key(&news, &default, None, None, Streams::Keep).await.unwrap();
     assert!(!*first.borrow(), "a rotation ended the stream");
     let second = connected(&registry, second_key.expose());
-    let (_, third_key) = registry.rotate_key(&news, &default, None, Streams::End).await.unwrap();
+    let (_, third_key) = registry.rotate_key(&news, &default, None, None, Streams::End).await.unwrap();
     assert!(*first.borrow() && *second.borrow(), "streams of both former keys end");
     assert!(!publishing(&registry), "nobody is live with the new one");
     let third = connected(&registry, third_key.expose());
     registry.revoke_key(&news, &default, Streams::End).await.unwrap();
     assert!(*third.borrow());
-    let (_, fourth_key) = registry.rotate_key(&news, &default, None, Streams::Keep).await.unwrap();
+    let (_, fourth_key) = registry.rotate_key(&news, &default, None, None, Streams::Keep).await.unwrap();
     let fourth = connected(&registry, fourth_key.expose());
     registry.revoke_key(&news, &default, Streams::Keep).await.unwrap();
     assert!(!*fourth.borrow());
+}
+
+/// A key has a passphrase of its own for SRT, if it is asked for: shown once, kept for the listener, rotated with the key.
+#[tokio::test]
+async fn passphrases_of_keys() {
+    let api = Api::new().await;
+    api.call_with("POST", "/api/v1/channels", json!({"name": "news"})).await;
+    let keys = "/api/v1/channels/news/keys";
+    let made = api.call_with("POST", keys, json!({"name": "studio", "srt_key_bytes": 32})).await.json();
+    let passphrase = made["srt_passphrase"].as_str().unwrap().to_owned();
+    assert!((30..=79).contains(&passphrase.len()) && made["srt_key_bytes"] == 32, "{made}");
+    assert_ne!(made["stream_key"], made["srt_passphrase"]);
+    let own = json!({"name": "own", "srt_passphrase": "ten-letters"});
+    let own = api.call_with("POST", keys, own).await.json();
+    assert_eq!((&own["srt_passphrase"], &own["srt_key_bytes"]), (&json!("ten-letters"), &json!(16)));
+    let kept = |registry: &Registry, key: &str| {
+        let channels = registry.channels();
+        let key = channels.find("news").unwrap().key(&KeyName::new(key).unwrap()).unwrap().key.srt.clone();
+        key.map(|srt| (srt.passphrase.expose().to_owned(), srt.key_bytes.bytes()))
+    };
+    assert_eq!(kept(&api.registry, "studio"), Some((passphrase.clone(), 32)));
+    assert_eq!(kept(&api.registry, "default"), None);
+    for path in [keys, "/api/v1/channels/news", "/api/v1/channels"] {
+        let shown = api.call("GET", path).await.text;
+        assert!(!shown.contains(&passphrase) && !shown.contains("ten-letters"), "{path} shows a passphrase");
+    }
+    let listed = api.call("GET", keys).await.json();
+    assert_eq!((&listed["keys"][0]["srt_key_bytes"], &listed["keys"][1]["srt_key_bytes"]), (&Value::Null, &json!(32)));
+
+    let rotated = api.call("POST", &format!("{keys}/studio/rotate")).await.json();
+    assert_eq!(rotated["srt_key_bytes"], 32, "as it was");
+    assert!(rotated["srt_passphrase"].is_string() && rotated["srt_passphrase"] != json!(passphrase), "{rotated}");
+    let rotated = api.call_with("POST", "/api/v1/channels/news/rotate-key", json!({})).await.json();
+    assert!(rotated.get("srt_passphrase").is_none(), "a key without one gets none: {rotated}");
+    let given = api.call_with("POST", &format!("{keys}/default/rotate"), json!({"srt_key_bytes": 24})).await.json();
+    assert!(given["srt_passphrase"].is_string());
+
+    for wrong in [
+        json!({"name": "a", "srt_passphrase": "too-short"}),
+        json!({"name": "a", "srt_passphrase": "x".repeat(80)}),
+        json!({"name": "a", "srt_passphrase": 1_234_567_890}),
+        json!({"name": "a", "srt_key_bytes": 20}),
+        json!({"name": "a", "srt_key_bytes": "16"}),
+    ] {
+        let problem = api.call_with("POST", keys, wrong.clone()).await.problem(422);
+        assert!(problem.contains("srt_") && !problem.contains("too-short"), "{wrong}: {problem}");
+    }
 }
 
 #[tokio::test]
@@ -138,6 +185,7 @@ async fn keys_outlive_the_process_also_those_beside_the_files() {
         stream_key: None,
         expires: None,
         addresses: Vec::new(),
+        srt: Some(millstream_control::registry::NewSrt::default()),
     };
     let (_, kept) = registry.add_key(&name("news"), body("kept")).await.unwrap();
     let (_, gone) = registry.add_key(&name("news"), body("gone")).await.unwrap();
@@ -147,6 +195,8 @@ async fn keys_outlive_the_process_also_those_beside_the_files() {
     drop(registry);
 
     let registry = open(&folder, file()).await;
+    let key = |channel: &millstream_control::registry::Channel| channel.key(&KeyName::new("kept").unwrap()).cloned();
+    assert!(key(registry.channels().find("news").unwrap()).unwrap().key.srt.is_some(), "its passphrase, too");
     assert_eq!(opens(&registry, "live", "key-of-the-file"), Ok(name("news")));
     assert_eq!(opens(&registry, "live", kept.expose()), Ok(name("news")));
     assert_eq!(

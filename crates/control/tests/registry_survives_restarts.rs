@@ -74,7 +74,7 @@ async fn the_file_wins_over_the_store() {
     assert_eq!(opens(&registry, "live", "stored-key-a"), Ok(name("a")), "the file sets no key: the stored one holds");
     assert_eq!(opens(&registry, "live", "stored-key-b"), Ok(name("c")), "the file's key goes first");
     assert!(channels.find("b").unwrap().status.get().warnings[0].contains("rotate it"));
-    let (_, key) = registry.rotate_key(&name("a"), &KeyName::default_key(), None, Streams::Keep).await.unwrap();
+    let (_, key) = registry.rotate_key(&name("a"), &KeyName::default_key(), None, None, Streams::Keep).await.unwrap();
     assert_eq!(opens(&registry, "live", key.expose()), Ok(name("a")));
 
     let twice = vec![config(json!({"name": "a"})), config(json!({"name": "a"}))];

@@ -4,7 +4,7 @@ import { useCallback, useEffect, useState } from "preact/hooks";
 import { type ApiError, said } from "./api";
 import { Confirm } from "./confirm";
 import { CopyField } from "./copy";
-import { type Key, keyLine, keysApi, parseNetworks } from "./keys";
+import { type Key, keyLine, keysApi, parseNetworks, type Secrets } from "./keys";
 import "./keys.css";
 
 const EVERY_MS = 4000;
@@ -13,7 +13,7 @@ export function KeysPanel({ channel }: { channel: string }) {
   const [keys, setKeys] = useState<Key[] | null>(null);
   const [error, setError] = useState<string | null>(null);
   /** A key that was made just now. */
-  const [made, setMade] = useState<{ name: string; secret: string } | null>(null);
+  const [made, setMade] = useState<{ name: string; secrets: Secrets } | null>(null);
   const [asking, setAsking] = useState<{ what: "rotate" | "revoke"; key: Key } | null>(null);
   const [adding, setAdding] = useState(false);
 
@@ -52,8 +52,8 @@ export function KeysPanel({ channel }: { channel: string }) {
       {adding ? (
         <AddKey
           channel={channel}
-          onMade={(name, secret) => {
-            setMade({ name, secret });
+          onMade={(name, secrets) => {
+            setMade({ name, secrets });
             setAdding(false);
             void refresh();
           }}
@@ -62,9 +62,14 @@ export function KeysPanel({ channel }: { channel: string }) {
       ) : null}
       {made === null ? null : (
         <div class="new-key">
-          <CopyField id="made-key" label={`Stream key “${made.name}”`} value={made.secret} />
+          <CopyField id="made-key" label={`Stream key “${made.name}”`} value={made.secrets.key} />
+          {made.secrets.passphrase === null ? null : (
+            <CopyField id="made-passphrase" label="SRT passphrase" value={made.secrets.passphrase} />
+          )}
           <p class="banner warn">
-            Copy it now. Only its hash is kept, so it cannot be shown again.{" "}
+            {made.secrets.passphrase === null
+              ? "Copy it now. Only its hash is kept, so it cannot be shown again."
+              : "Copy both now. They are not shown again."}{" "}
             <button type="button" class="link" onClick={() => setMade(null)}>
               I have it
             </button>
@@ -108,8 +113,8 @@ export function KeysPanel({ channel }: { channel: string }) {
           action="Rotate key"
           onClose={() => setAsking(null)}
           onConfirm={async () => {
-            const secret = await keysApi.rotate(channel, asking.key.name);
-            setMade({ name: asking.key.name, secret });
+            const secrets = await keysApi.rotate(channel, asking.key.name);
+            setMade({ name: asking.key.name, secrets });
             await refresh();
           }}
         />
@@ -137,12 +142,13 @@ export function KeysPanel({ channel }: { channel: string }) {
 
 function AddKey(props: {
   channel: string;
-  onMade: (name: string, secret: string) => void;
+  onMade: (name: string, secrets: Secrets) => void;
   onClose: () => void;
 }) {
   const [name, setName] = useState("");
   const [expires, setExpires] = useState("");
   const [networks, setNetworks] = useState("");
+  const [srt, setSrt] = useState("");
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<string | null>(null);
   const submit = async (event: Event) => {
@@ -150,12 +156,13 @@ function AddKey(props: {
     setBusy(true);
     try {
       const end = expires === "" ? null : new Date(expires).getTime();
-      const secret = await keysApi.add(props.channel, {
+      const secrets = await keysApi.add(props.channel, {
         name: name.trim(),
         expires: end,
         addresses: parseNetworks(networks),
+        srtBytes: srt === "" ? null : Number(srt),
       });
-      props.onMade(name.trim(), secret);
+      props.onMade(name.trim(), secrets);
     } catch (reason) {
       setError(said(reason as ApiError));
       setBusy(false);
@@ -202,6 +209,17 @@ function AddKey(props: {
           spellcheck={false}
           onInput={(event) => setNetworks(event.currentTarget.value)}
         />
+      </div>
+      <div class="field">
+        <label class="field-label" for="key-srt">
+          Passphrase for SRT (its listener comes later)
+        </label>
+        <select id="key-srt" value={srt} onInput={(event) => setSrt(event.currentTarget.value)}>
+          <option value="">None</option>
+          <option value="16">With AES-128</option>
+          <option value="24">With AES-192</option>
+          <option value="32">With AES-256</option>
+        </select>
       </div>
       {error === null ? null : (
         <p class="banner bad" role="alert">

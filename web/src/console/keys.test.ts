@@ -11,6 +11,7 @@ test("keys are read, and what is none is left out", () => {
     created: "2026-11-22T12:00:00Z",
     expires: "2026-12-01T00:00:00Z",
     publishing: true,
+    srt_key_bytes: 32,
   };
   expect(parseKeys({ keys: [event, null, {}, { name: "default", managed_by: "config" }] })).toEqual([
     {
@@ -20,8 +21,17 @@ test("keys are read, and what is none is left out", () => {
       created: NOW - 86_400_000,
       expires: Date.parse("2026-12-01T00:00:00Z"),
       publishing: true,
+      srtBytes: 32,
     },
-    { name: "default", fixed: true, addresses: [], created: null, expires: null, publishing: false },
+    {
+      name: "default",
+      fixed: true,
+      addresses: [],
+      created: null,
+      expires: null,
+      publishing: false,
+      srtBytes: null,
+    },
   ]);
   expect(parseKeys(null)).toEqual([]);
 });
@@ -33,6 +43,7 @@ test("a key's line says when it ends and from where it may be used", () => {
   if (key === undefined) throw new Error("no key");
   expect(keyLine(key, NOW)).toMatch(/^ended .+ · only from 192\.0\.2\.7$/);
   expect(keyLine(key, NOW - 7_200_000)).toMatch(/^until /);
+  expect(keyLine({ ...key, srtBytes: 16 }, NOW)).toMatch(/ · SRT with AES-128$/);
   expect(keyLine({ ...key, expires: null, addresses: [], fixed: true }, NOW)).toBe(
     "set in the configuration file",
   );

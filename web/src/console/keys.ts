@@ -13,12 +13,22 @@ export interface Key {
   expires: number | null;
   /** A publisher that it let in is connected. */
   publishing: boolean;
+  /** Length of its AES keys for SRT in bytes; `null` if it has no passphrase. */
+  srtBytes: number | null;
 }
 
 export interface NewKey {
   name: string;
   expires: number | null;
   addresses: string[];
+  /** With a passphrase for SRT, and AES keys of so many bytes. */
+  srtBytes: number | null;
+}
+
+/** What is shown once. */
+export interface Secrets {
+  key: string;
+  passphrase: string | null;
 }
 
 export function parseKey(value: unknown): Key | null {
@@ -35,6 +45,7 @@ export function parseKey(value: unknown): Key | null {
     created: time(f.created),
     expires: time(f.expires),
     publishing: f.publishing === true,
+    srtBytes: typeof f.srt_key_bytes === "number" ? f.srt_key_bytes : null,
   };
 }
 
@@ -55,6 +66,7 @@ export function keyLine(key: Key, now: number): string {
   const words = [];
   if (key.expires !== null) words.push(`${key.expires <= now ? "ended" : "until"} ${day(key.expires)}`);
   if (key.addresses.length > 0) words.push(`only from ${key.addresses.join(", ")}`);
+  if (key.srtBytes !== null) words.push(`SRT with AES-${key.srtBytes * 8}`);
   if (key.fixed) words.push("set in the configuration file");
   else if (key.created !== null) words.push(`made ${day(key.created)}`);
   return words.join(" · ");
@@ -63,24 +75,25 @@ export function keyLine(key: Key, now: number): string {
 const path = (channel: string, key?: string) =>
   `/channels/${encodeURIComponent(channel)}/keys${key === undefined ? "" : `/${encodeURIComponent(key)}`}`;
 
-function secret(value: unknown): string {
-  const { stream_key } = (value ?? {}) as { stream_key?: unknown };
+function secrets(value: unknown): Secrets {
+  const { stream_key, srt_passphrase } = (value ?? {}) as { stream_key?: unknown; srt_passphrase?: unknown };
   if (typeof stream_key !== "string") throw new ApiError("The server’s answer has no key.", 200);
-  return stream_key;
+  return { key: stream_key, passphrase: typeof srt_passphrase === "string" ? srt_passphrase : null };
 }
 
 export const keysApi = {
   list: async (channel: string): Promise<Key[]> => parseKeys(await call("GET", path(channel))),
-  add: async (channel: string, { name, expires, addresses }: NewKey): Promise<string> =>
-    secret(
+  add: async (channel: string, { name, expires, addresses, srtBytes }: NewKey): Promise<Secrets> =>
+    secrets(
       await call("POST", path(channel), {
         name,
         ...(expires === null ? {} : { expires: new Date(expires).toISOString() }),
         ...(addresses.length === 0 ? {} : { addresses }),
+        ...(srtBytes === null ? {} : { srt_key_bytes: srtBytes }),
       }),
     ),
-  rotate: async (channel: string, key: string): Promise<string> =>
-    secret(await call("POST", `${path(channel, key)}/rotate`)),
+  rotate: async (channel: string, key: string): Promise<Secrets> =>
+    secrets(await call("POST", `${path(channel, key)}/rotate`)),
   revoke: async (channel: string, key: string): Promise<void> => {
     await call("DELETE", path(channel, key));
   },

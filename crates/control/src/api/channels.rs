@@ -34,6 +34,9 @@ pub(super) struct ChannelWithKey {
     channel: ChannelView,
     /// The stream key, shown this once.
     stream_key: String,
+    /// The passphrase of the key's SRT contributions, if it has one, shown this once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    srt_passphrase: Option<String>,
 }
 
 /// The key for a channel.
@@ -47,7 +50,12 @@ pub(super) struct NewKey {
 
 impl ChannelWithKey {
     fn new(channel: &Channel, key: &StreamKey) -> Self {
-        ChannelWithKey { channel: channel.view(), stream_key: key.expose().to_owned() }
+        let srt = channel.key(&KeyName::default_key()).and_then(|key| key.key.srt.as_ref());
+        ChannelWithKey {
+            channel: channel.view(),
+            stream_key: key.expose().to_owned(),
+            srt_passphrase: srt.map(|srt| srt.passphrase.expose().to_owned()),
+        }
     }
 }
 
@@ -194,7 +202,7 @@ pub(super) async fn rotate_key(
     OptionalJsonBody(body): OptionalJsonBody,
 ) -> Result<Response, Problem> {
     let chosen = body.map(chosen_key).transpose().map_err(RegistryError::Config)?.flatten();
-    let (channel, key) = state.registry.rotate_key(&name, &KeyName::default_key(), chosen, Streams::Keep).await?;
+    let (channel, key) = state.registry.rotate_key(&name, &KeyName::default_key(), chosen, None, Streams::Keep).await?;
     Ok(fresh_json(StatusCode::OK, ChannelWithKey::new(&channel, &key)))
 }
 

@@ -8,6 +8,7 @@ use http::StatusCode;
 use http::request::Parts;
 use millstream_access::StreamKey;
 use millstream_access::network::Network;
+use millstream_access::passphrase::{KeyLength, KeyLengthError, Passphrase};
 use millstream_access::publisher::{KeyName, MAX_ADDRESSES};
 use millstream_media::time::UtcTime;
 use serde::Serialize;
@@ -19,7 +20,7 @@ use super::channels::Named;
 use super::problem::Problem;
 use super::{ApiState, fresh_json};
 use crate::channel::{ChannelName, ConfigError};
-use crate::registry::{Channel, KeyView, NewKey, RegistryError, Streams};
+use crate::registry::{Channel, KeyView, NewKey, NewSrt, RegistryError, Streams};
 
 /// The keys of a channel.
 #[derive(Serialize, ToSchema)]
@@ -36,6 +37,9 @@ pub(super) struct KeyWithSecret {
     key: KeyView,
     /// The stream key itself, shown this once.
     stream_key: String,
+    /// The passphrase of its SRT contributions, if it has one, shown this once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    srt_passphrase: Option<String>,
 }
 
 /// A key to be made.
@@ -52,6 +56,12 @@ pub(super) struct NewKeyBody {
     expires: Option<String>,
     /// Networks it may be used from, such as `192.0.2.0/24`; anywhere where this is left out. At most 32.
     addresses: Option<Vec<String>>,
+    /// A passphrase for its SRT contributions; made at random where this is left out and `srt_key_bytes` is given. Kept for
+    /// the SRT listener, which comes with a later version.
+    #[schema(min_length = 10, max_length = 79)]
+    srt_passphrase: Option<String>,
+    /// Length of the AES keys of its SRT contributions in bytes: 16, 24 or 32; 16 where a passphrase is given only.
+    srt_key_bytes: Option<u64>,
 }
 
 /// How a key is rotated.
@@ -64,6 +74,12 @@ pub(super) struct RotateBody {
     /// What becomes of a stream that the old key let in: `keep` or `end`.
     #[schema(default = "keep")]
     streams: Option<String>,
+    /// Another passphrase for its SRT contributions; made at random where this is left out and the key has one, or
+    /// `srt_key_bytes` is given.
+    #[schema(min_length = 10, max_length = 79)]
+    srt_passphrase: Option<String>,
+    /// Length of the AES keys of its SRT contributions in bytes: 16, 24 or 32; as it was where this is left out.
+    srt_key_bytes: Option<u64>,
 }
 
 /// The channel's keys, without the secrets.
@@ -158,20 +174,24 @@ pub(super) async fn rotate(
     OfChannel(name, key): OfChannel,
     OptionalJsonBody(body): OptionalJsonBody,
 ) -> Result<Response, Problem> {
-    let (chosen, streams) = rotation(body.as_ref()).map_err(RegistryError::Config)?;
-    let (channel, secret) = state.registry.rotate_key(&name, &key, chosen, streams).await?;
+    let Rotation { chosen, srt, streams } = rotation(body.as_ref()).map_err(RegistryError::Config)?;
+    let (channel, secret) = state.registry.rotate_key(&name, &key, chosen, srt, streams).await?;
     with_secret(StatusCode::OK, &channel, &key, &secret)
 }
 
 fn with_secret(status: StatusCode, channel: &Channel, key: &KeyName, secret: &StreamKey) -> Result<Response, Problem> {
     match channel.key(key) {
-        Some(key) => Ok(fresh_json(status, KeyWithSecret { key: key.view(), stream_key: secret.expose().to_owned() })),
+        Some(key) => {
+            let srt_passphrase = key.key.srt.as_ref().map(|srt| srt.passphrase.expose().to_owned());
+            let (key, stream_key) = (key.view(), secret.expose().to_owned());
+            Ok(fresh_json(status, KeyWithSecret { key, stream_key, srt_passphrase }))
+        }
         None => Err(RegistryError::NoKey { name: channel.config.name.clone(), key: key.clone() }.into()),
     }
 }
 
 fn new_key(body: &Value) -> Result<NewKey, ConfigError> {
-    let object = object(body, &["name", "stream_key", "expires", "addresses"])?;
+    let object = object(body, &["name", "stream_key", "expires", "addresses", "srt_passphrase", "srt_key_bytes"])?;
     let name = match text(object, "name")? {
         Some(name) => KeyName::new(name).map_err(|error| invalid("name", error))?,
         None => return Err(ConfigError::one("name", "is missing; give the key a name, such as \"studio-2\"")),
@@ -186,17 +206,37 @@ fn new_key(body: &Value) -> Result<NewKey, ConfigError> {
         }
         Some(_) => return Err(ConfigError::one("addresses", "is no list of at most 32 networks")),
     };
-    Ok(NewKey { name, stream_key: secret(object)?, expires: expires.transpose()?, addresses })
+    Ok(NewKey { name, stream_key: secret(object)?, expires: expires.transpose()?, addresses, srt: srt(object)? })
 }
 
-fn rotation(body: Option<&Value>) -> Result<(Option<StreamKey>, Streams), ConfigError> {
-    let Some(body) = body.filter(|body| !body.is_null()) else { return Ok((None, Streams::Keep)) };
-    let object = object(body, &["stream_key", "streams"])?;
+/// What a rotation is to do.
+struct Rotation {
+    chosen: Option<StreamKey>,
+    srt: Option<NewSrt>,
+    streams: Streams,
+}
+
+fn rotation(body: Option<&Value>) -> Result<Rotation, ConfigError> {
+    let Some(body) = body.filter(|body| !body.is_null()) else {
+        return Ok(Rotation { chosen: None, srt: None, streams: Streams::Keep });
+    };
+    let object = object(body, &["stream_key", "streams", "srt_passphrase", "srt_key_bytes"])?;
     let streams = match text(object, "streams")? {
         None => Streams::Keep,
         Some(word) => streams(word).ok_or_else(|| ConfigError::one("streams", "is neither \"keep\" nor \"end\""))?,
     };
-    Ok((secret(object)?, streams))
+    Ok(Rotation { chosen: secret(object)?, srt: srt(object)?, streams })
+}
+
+fn srt(object: &Map<String, Value>) -> Result<Option<NewSrt>, ConfigError> {
+    let passphrase = text(object, "srt_passphrase")?.map(Passphrase::new).transpose();
+    let passphrase = passphrase.map_err(|error| invalid("srt_passphrase", error))?;
+    let key_bytes = match object.get("srt_key_bytes") {
+        None | Some(Value::Null) => None,
+        Some(value) => Some(value.as_u64().ok_or(KeyLengthError).and_then(KeyLength::try_from)),
+    };
+    let key_bytes = key_bytes.transpose().map_err(|error| invalid("srt_key_bytes", error))?;
+    Ok((passphrase.is_some() || key_bytes.is_some()).then_some(NewSrt { passphrase, key_bytes }))
 }
 
 fn object<'a>(body: &'a Value, known: &[&str]) -> Result<&'a Map<String, Value>, ConfigError> {

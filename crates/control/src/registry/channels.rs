@@ -1,8 +1,8 @@
 //! A snapshot of all channels, and the difference between two.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hasher};
-use std::sync::Arc;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, LazyLock};
 
 use millstream_access::publisher::{PublisherKey, RetiredKey};
 use millstream_access::{KeyRing, KeyTaken, StreamKeyHash};
@@ -57,11 +57,12 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// Names the definition's content: changes whenever a setting or the key does.
+    /// Names the definition's content: changes whenever a setting or the key does, and with the process. What is secret in
+    /// the content cannot be guessed by it.
     pub fn revision(&self) -> String {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(&serde_json::to_vec(&(&self.config, self.definitions())).unwrap_or_default());
-        format!("{:016x}", hasher.finish())
+        static OF_THIS_PROCESS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        let content = serde_json::to_vec(&(&self.config, self.definitions())).unwrap_or_default();
+        format!("{:016x}", OF_THIS_PROCESS.hash_one(content))
     }
 
     fn definitions(&self) -> Vec<&PublisherKey> {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use millstream_access::network::Network;
+use millstream_access::passphrase::{KeyLength, Passphrase, SrtEncryption};
 use millstream_access::publisher::{KeyName, MAX_ADDRESSES, MAX_KEYS, MAX_RETIRED, PublisherKey, RetiredKey, Takeover};
 use millstream_access::{StreamKey, StreamKeyHash};
 use millstream_media::time::UtcTime;
@@ -40,6 +41,7 @@ impl ChannelKey {
             created: self.key.created.map(UtcTime::to_iso8601),
             expires: self.key.expires.map(UtcTime::to_iso8601),
             addresses: self.key.addresses.iter().map(Network::to_string).collect(),
+            srt_key_bytes: self.key.srt.as_ref().map(|srt| srt.key_bytes.bytes()),
             publishing: self.streams.receiver_count() > 0,
         }
     }
@@ -68,6 +70,8 @@ pub struct KeyView {
     pub expires: Option<String>,
     /// Networks it may be used from; empty for anywhere.
     pub addresses: Vec<String>,
+    /// Length of the AES keys of its SRT contributions in bytes, if it has a passphrase of its own.
+    pub srt_key_bytes: Option<u64>,
     /// Whether a publisher that was let in by it is connected.
     pub publishing: bool,
 }
@@ -83,6 +87,30 @@ pub struct NewKey {
     pub expires: Option<UtcTime>,
     /// Networks it may be used from; anywhere if empty.
     pub addresses: Vec<Network>,
+    /// How its SRT contributions are to be encrypted, if they are.
+    pub srt: Option<NewSrt>,
+}
+
+/// The encryption of a key's SRT contributions, to be made.
+#[derive(Clone, Debug, Default)]
+pub struct NewSrt {
+    /// The passphrase; made at random if none is given.
+    pub passphrase: Option<Passphrase>,
+    /// Length of the keys; as it was, or AES-128, if none is given.
+    pub key_bytes: Option<KeyLength>,
+}
+
+impl NewSrt {
+    /// As it is to be kept; `random` makes a passphrase.
+    pub(super) fn made(
+        self,
+        old: Option<&SrtEncryption>,
+        random: impl FnOnce() -> Result<Passphrase, RegistryError>,
+    ) -> Result<SrtEncryption, RegistryError> {
+        let key_bytes = self.key_bytes.or(old.map(|srt| srt.key_bytes)).unwrap_or_default();
+        let passphrase = self.passphrase.map_or_else(random, Ok)?;
+        Ok(SrtEncryption { passphrase, key_bytes })
+    }
 }
 
 /// What becomes of a stream that was let in by a key that is revoked or rotated.
@@ -162,6 +190,7 @@ impl Channel {
         &self,
         name: &KeyName,
         hash: StreamKeyHash,
+        srt: Option<SrtEncryption>,
         now: UtcTime,
         streams: Streams,
     ) -> Result<(Channel, EndStreams), RegistryError> {
@@ -171,6 +200,7 @@ impl Channel {
         let mut next = self.clone();
         for key in next.keys.iter_mut().filter(|key| key.key.name == *name) {
             (key.key.hash, key.key.created) = (hash, Some(now));
+            key.key.srt.clone_from(&srt);
             if streams == Streams::End {
                 key.streams = watch::Sender::new(false);
             }

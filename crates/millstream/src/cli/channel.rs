@@ -277,6 +277,9 @@ fn with_key(client: &Client, channel: &str, answer: &Value, head: &str) -> Resul
         rows.push(vec!["  server".to_owned(), format!("rtmp://{rtmp}/live")]);
     }
     rows.push(vec!["  stream key".to_owned(), format!("{}   (shown this once)", text_of(&answer["stream_key"]))]);
+    if let Some(passphrase) = answer["srt_passphrase"].as_str() {
+        rows.push(vec!["  srt passphrase".to_owned(), format!("{passphrase}   (shown this once)")]);
+    }
     rows.push(vec!["  watch".to_owned(), format!("{}/watch/{channel}", client.base())]);
     Ok(format!("{head}\n{}", columns(&rows)))
 }

@@ -24,7 +24,8 @@ pub enum KeyAction {
     /// Give a channel one more key and print it, this once
     #[command(after_help = "Examples:
   millstream channel key add news studio-2
-  millstream channel key add news event --expires 12h --address 192.0.2.0/24")]
+  millstream channel key add news event --expires 12h --address 192.0.2.0/24
+  millstream channel key add news remote --srt 32")]
     Add {
         /// The channel
         channel: String,
@@ -39,6 +40,9 @@ pub enum KeyAction {
         /// A stream key of your own, at least 8 characters [default: made at random]
         #[arg(long, value_name = "KEY")]
         stream_key: Option<String>,
+        /// Make a passphrase for SRT, too; with the length of its AES keys in bytes: 16, 24 or 32
+        #[arg(long, value_name = "BYTES", num_args = 0..=1, default_missing_value = "16")]
+        srt: Option<u64>,
     },
     /// Take a key back, and end the stream that it let in
     #[command(after_help = "Examples:
@@ -68,6 +72,9 @@ pub enum KeyAction {
         /// A stream key of your own, at least 8 characters [default: made at random]
         #[arg(long, value_name = "KEY")]
         stream_key: Option<String>,
+        /// Make a passphrase for SRT, too, if there is none; with the length of its AES keys in bytes: 16, 24 or 32
+        #[arg(long, value_name = "BYTES", num_args = 0..=1, default_missing_value = "16")]
+        srt: Option<u64>,
     },
 }
 
@@ -79,7 +86,7 @@ pub(super) fn run(client: &Client, action: &KeyAction) -> Result<(Value, String)
             let text = list(&answer);
             Ok((answer, text))
         }
-        KeyAction::Add { channel, key, expires, addresses, stream_key } => {
+        KeyAction::Add { channel, key, expires, addresses, stream_key, srt } => {
             let mut body = Map::from_iter([("name".to_owned(), json!(key))]);
             let expires = expires.as_deref().map(|text| end(text, SystemClock::new().utc())).transpose()?;
             let options = [("expires", &expires), ("stream_key", stream_key)];
@@ -87,6 +94,7 @@ pub(super) fn run(client: &Client, action: &KeyAction) -> Result<(Value, String)
             if !addresses.is_empty() {
                 body.insert("addresses".to_owned(), json!(addresses));
             }
+            body.extend(srt.map(|bytes| ("srt_key_bytes".to_owned(), json!(bytes))));
             let answer = client.call("POST", &format!("{}/keys", path(channel)?), Some(&Value::Object(body)))?;
             let text = with_key(client, channel, &answer, &format!("channel {channel} has a key {key}"))?;
             Ok((answer, text))
@@ -96,10 +104,13 @@ pub(super) fn run(client: &Client, action: &KeyAction) -> Result<(Value, String)
             let answer = client.call("DELETE", &format!("{}?streams={streams}", key_path(channel, key)?), None)?;
             Ok((answer, format!("key {key} of channel {channel} opens nothing any more\n")))
         }
-        KeyAction::Rotate { channel, key, end_stream, stream_key } => {
+        KeyAction::Rotate { channel, key, end_stream, stream_key, srt } => {
             let mut body = json!({ "streams": if *end_stream { "end" } else { "keep" } });
             if let Some(secret) = stream_key {
                 body["stream_key"] = json!(secret);
+            }
+            if let Some(bytes) = srt {
+                body["srt_key_bytes"] = json!(bytes);
             }
             let answer = client.call("POST", &format!("{}/rotate", key_path(channel, key)?), Some(&body))?;
             let head = format!("key {key} of channel {channel} is another; the old one opens nothing");
@@ -119,13 +130,14 @@ fn key_path(channel: &str, key: &str) -> Result<String> {
 
 fn list(answer: &Value) -> String {
     let keys = answer["keys"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let head = ["NAME", "SET BY", "CREATED", "EXPIRES", "ADDRESSES", "PUBLISHING"];
+    let head = ["NAME", "SET BY", "CREATED", "EXPIRES", "ADDRESSES", "SRT", "PUBLISHING"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for key in keys {
         let addresses: Vec<String> =
             key["addresses"].as_array().map(|list| list.iter().map(text_of).collect()).unwrap_or_default();
         let mut row = ["name", "managed_by", "created", "expires"].map(|cell| text_of(&key[cell])).to_vec();
         row.push(addresses.join(","));
+        row.push(key["srt_key_bytes"].as_u64().map_or_else(String::new, |bytes| format!("AES-{}", bytes * 8)));
         row.push(text_of(&key["publishing"]));
         rows.push(row);
     }

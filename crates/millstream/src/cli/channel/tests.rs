@@ -104,7 +104,7 @@ fn what_the_server_refuses_is_said_with_the_mend() {
     server.run(&["create", "a"]).unwrap();
     for (line, message) in [
         (&["create", "a"][..], "channel a is there already"),
-        (&["create", "b", "--mode", "fast"], "expected `abr` or `passthrough`"),
+        (&["create", "b", "--mode", "fast"], "expected one of `abr`, `passthrough`, `cmaf`"),
         (&["create", "b", "--set", "dvr=1"], "did you mean dvr_seconds"),
         (&["create", "b", "--set", "dvr_seconds"], "write --set KEY=VALUE"),
         (&["create", "b", "--set", "ladder=@/nowhere.json"], "/nowhere.json cannot be read"),
