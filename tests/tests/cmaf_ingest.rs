@@ -373,7 +373,7 @@ fn credentials_end_are_rotated_and_revoked_while_an_upload_is_under_way() {
     let rotated = rotated["stream_key"].as_str().unwrap().to_owned();
     assert!(under_way.send(&encoded.segments[1][0]));
     assert_eq!(under_way.end().0, 200, "an upload under way goes on over a rotation");
-    assert_eq!(status("studio", &studio), 403, "the former secret opens nothing new");
+    assert_eq!(status("studio", &studio), 200, "so does an encoder that sends a request for each segment");
     assert_eq!(status("studio", &rotated), 200);
 
     let credentials = basic("studio", &rotated);
@@ -382,11 +382,28 @@ fn credentials_end_are_rotated_and_revoked_while_an_upload_is_under_way() {
     assert!(under_way.send(&encoded.segments[2][0]));
     assert_eq!(send_json("DELETE", &server.url("/api/v1/channels/news/keys/studio"), None).0, 204);
     assert_eq!(under_way.answer().0, 403, "an upload of a revoked key ends at once");
-    assert_eq!(status("studio", &rotated), 403);
+    assert_eq!((status("studio", &rotated), status("studio", &studio)), (403, 403));
     assert_eq!(status("default", "test-key-news"), 200, "the other key is not touched");
     for secret in [&studio, &rotated, &expired, &elsewhere] {
         assert!(!server.log().contains(secret.as_str()), "a secret is in the log");
     }
+}
+
+#[test]
+fn an_encoder_out_of_step_is_held_off_while_another_sends() {
+    let server = Server::start(&[channel()]);
+    let encoded = Encoded::new(server.folder(), 4);
+    let backup = key(&server, &json!({"name": "backup"}));
+    encoded.send_headers(&server);
+    // Their clocks begin at 0, so nobody knows what of the one is what of the other.
+    assert_eq!(put(&server, &right(), TRACKS[0], &encoded.segments[0][0]).0, 200);
+    let (status, why) = put(&server, &basic("backup", &backup), TRACKS[0], &encoded.segments[1][0]);
+    assert_eq!(status, 503, "{why}");
+    assert!(why.contains("another encoder is sending"), "{why}");
+    assert_eq!(put(&server, &right(), TRACKS[0], &encoded.segments[1][0]).0, 200);
+    wait_for("the other to take over from a silent one", SOON, || {
+        (put(&server, &basic("backup", &backup), TRACKS[0], &encoded.segments[2][0]).0 == 200).then_some(())
+    });
 }
 
 #[test]

@@ -80,6 +80,9 @@ pub enum Refusal {
         /// What is wrong, and what to send.
         cause: String,
     },
+    /// Another encoder is sending, and the two cannot be in step.
+    #[error("another encoder is sending to this channel; stop one of them, or lock the times of both to UTC")]
+    Busy,
     /// Over [`MAX_TRACKS`].
     #[error("a channel has at most {MAX_TRACKS} tracks")]
     TooManyTracks,
@@ -158,6 +161,10 @@ impl Contributed {
             return Ok(());
         }
         let feed = Feed::new(name, init)?;
+        if self.feeds.get(name).is_some_and(|before| before.track.is_video() != feed.track.is_video()) {
+            let cause = "its name is that of a track of another kind; give each track a name of its own".to_owned();
+            return Err(Refusal::Unsuitable { track: name.clone(), cause });
+        }
         if !self.feeds.contains_key(name) && self.feeds.len() >= MAX_TRACKS {
             return Err(Refusal::TooManyTracks);
         }
@@ -216,6 +223,15 @@ impl Contributed {
     /// Whether anything is packaged.
     pub const fn has_begun(&self) -> bool {
         self.places.is_some()
+    }
+
+    /// Whether the encoder's times are UTC, once media has come; it is `utc` now.
+    pub fn is_utc(&self, utc: UtcTime) -> Option<bool> {
+        if let Some(places) = &self.places {
+            return Some(places.is_utc());
+        }
+        let lead = self.lead()?;
+        lead.first_dts().map(|first| places::is_utc(first, lead.track.timescale, utc))
     }
 
     /// What is added to numbers.

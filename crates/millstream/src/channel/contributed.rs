@@ -19,6 +19,8 @@ pub struct Upload {
     pub remote: SocketAddr,
     /// What the encoder calls itself: printable, at most 64 characters.
     pub encoder: Option<String>,
+    /// The name of the key that let it in.
+    pub key: String,
     /// The track it belongs to.
     pub track: RenditionName,
     /// What it is.
@@ -74,6 +76,11 @@ impl ContributedSession {
     /// Whether anything is packaged.
     pub const fn has_begun(&self) -> bool {
         self.packager.has_begun()
+    }
+
+    /// Whether the encoder's times are UTC, once media has come.
+    pub fn is_utc(&self, utc: UtcTime) -> Option<bool> {
+        self.packager.is_utc(utc)
     }
 
     /// Packages what came, and publishes it.

@@ -2,10 +2,8 @@
 //!
 //! A publisher is told that its key is not valid, whatever is wrong with it; the log and the metrics say what it was.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use millstream_access::StreamKeyHash;
 use millstream_access::publisher::guesses::Guesses;
@@ -17,25 +15,20 @@ use millstream_ingest::listener::{Admission, Authorizer};
 use millstream_ingest::publishers;
 use millstream_ingest::rtmp::{PublishRequest, Refusal};
 use millstream_ingest::source::Protocol;
-use millstream_media::time::{Clock, MonoTime};
+use millstream_media::time::Clock;
 use millstream_telemetry::ServerMetrics;
 
+use super::admitted::{Admitted, Uploader};
 use super::contributed::Upload;
 use super::runtime::{Route, Routes};
 use super::webhook::{Verdict, Webhook};
 use tokio::sync::{mpsc, watch};
 
-/// How long the outside service's answer holds for uploads: it is not asked for each segment.
-const ANSWER_HOLDS: Duration = Duration::from_secs(60);
-/// Answers that are remembered.
-const MAX_ANSWERS: usize = 4096;
-
-/// Whom the outside service let in: channel, key and address.
-type Asked = (String, String, IpAddr);
-
 /// An upload that may come in.
 #[derive(Debug)]
-pub struct Uploader {
+pub struct LetIn {
+    /// The name of its key.
+    pub key: String,
     /// The way into the channel's task.
     pub uploads: mpsc::Sender<Upload>,
     /// True when its key was revoked.
@@ -70,13 +63,13 @@ pub struct Gate {
     metrics: ServerMetrics,
     webhook: Option<Webhook>,
     guesses: Mutex<Guesses>,
-    asked: Mutex<HashMap<Asked, MonoTime>>,
+    admitted: Mutex<Admitted>,
 }
 
 impl Gate {
     /// A gate to the channels of `routes`.
     pub(super) fn new(registry: Arc<Registry>, routes: Routes, clock: Arc<dyn Clock>, metrics: ServerMetrics) -> Self {
-        Gate { registry, routes, clock, metrics, webhook: None, guesses: Mutex::default(), asked: Mutex::default() }
+        Gate { registry, routes, clock, metrics, webhook: None, guesses: Mutex::default(), admitted: Mutex::default() }
     }
 
     /// The same, which asks an outside service about every publisher whose key is right.
@@ -129,7 +122,7 @@ impl Gate {
         key: Option<&str>,
         encoder: Option<&str>,
         peer: SocketAddr,
-    ) -> Result<Uploader, UploadRefusal> {
+    ) -> Result<LetIn, UploadRefusal> {
         let known = self.registry.channels().find(channel).map(|channel| channel.config.mode);
         if known != Some(Mode::Cmaf) {
             tracing::debug!(channel, %peer, "upload refused: no such channel, or its mode is not cmaf");
@@ -137,46 +130,50 @@ impl Gate {
             return Err(UploadRefusal::NoChannel);
         }
         let Some(key) = key else { return Err(UploadRefusal::NoKey) };
-        let opened = self.open(Protocol::Cmaf, key, peer).map_err(|refusal| match refusal {
-            Refusal::ChannelStopped => UploadRefusal::Stopped,
-            _ => UploadRefusal::BadKey,
-        })?;
-        if opened.channel.as_str() != channel || user.is_some_and(|user| user != opened.key.as_str()) {
-            tracing::warn!(channel, %peer, key = %opened.key, reason = "the key has another name, or is another channel's", "publisher refused");
-            self.metrics.ingest_refused("cmaf", "key").increment();
-            return Err(UploadRefusal::BadKey);
+        let admitted = || self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
+        let who = (channel.to_owned(), StreamKeyHash::of(key), peer.ip());
+        let now = self.clock.mono();
+        let again = admitted().again_at(&who, now);
+        let (name, ended, ask) = match again {
+            Some(Uploader { key, ended, ask }) => (key, ended, ask),
+            None => {
+                admitted().forget_at(now);
+                let opened = self.open(Protocol::Cmaf, key, peer).map_err(|refusal| match refusal {
+                    Refusal::ChannelStopped => UploadRefusal::Stopped,
+                    _ => UploadRefusal::BadKey,
+                })?;
+                if opened.channel.as_str() != channel {
+                    tracing::warn!(channel, %peer, key = %opened.key, reason = "the key is another channel's", "publisher refused");
+                    return Err(self.upload_refused());
+                }
+                tracing::info!(channel, key = %opened.key, %peer, "uploads let in");
+                (opened.key.as_str().to_owned(), opened.ended, true)
+            }
+        };
+        if user.is_some_and(|user| user != name) {
+            tracing::warn!(channel, %peer, key = name, reason = "the user is not the key's name", "publisher refused");
+            return Err(self.upload_refused());
         }
-        self.ask_once(&opened, encoder, peer).await.map_err(|_| UploadRefusal::BadKey)?;
+        if ask {
+            self.ask(Protocol::Cmaf, channel, &name, encoder, peer).await.map_err(|_| UploadRefusal::BadKey)?;
+            admitted().let_in_at(who, name.clone(), ended.clone(), now);
+        }
         let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
         let Some(Route { uploads, .. }) = routes.get(channel).cloned() else { return Err(UploadRefusal::Unavailable) };
-        Ok(Uploader { uploads, revoked: opened.ended })
+        Ok(LetIn { key: name, uploads, revoked: ended })
     }
 
-    /// Asks the outside service once a minute about the same uploader.
-    async fn ask_once(&self, opened: &Opened, encoder: Option<&str>, peer: SocketAddr) -> Result<(), Refusal> {
-        if self.webhook.is_none() {
-            return Ok(());
-        }
-        let asked = || self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let who = (opened.channel.as_str().to_owned(), opened.key.as_str().to_owned(), peer.ip());
-        let now = self.clock.mono();
-        if asked().get(&who).is_some_and(|until| now < *until) {
-            return Ok(());
-        }
-        self.ask(Protocol::Cmaf, opened, encoder, peer).await?;
-        let mut asked = asked();
-        asked.retain(|_, until| now < *until);
-        if asked.len() < MAX_ANSWERS {
-            asked.insert(who, now + ANSWER_HOLDS);
-        }
-        Ok(())
+    fn upload_refused(&self) -> UploadRefusal {
+        self.metrics.ingest_refused("cmaf", "key").increment();
+        UploadRefusal::BadKey
     }
 
     /// Asks the outside service, if there is one.
     async fn ask(
         &self,
         protocol: Protocol,
-        opened: &Opened,
+        channel: &str,
+        key: &str,
         encoder: Option<&str>,
         peer: SocketAddr,
     ) -> Result<(), Refusal> {
@@ -184,8 +181,8 @@ impl Gate {
         let now = self.clock.utc();
         let question = Question {
             event: "publish",
-            channel: opened.channel.as_str(),
-            key: opened.key.as_str(),
+            channel,
+            key,
             protocol: protocol.as_str(),
             address: peer.ip().to_canonical().to_string(),
             port: peer.port(),
@@ -198,8 +195,7 @@ impl Gate {
             Verdict::Denied => ("webhook", "ingest.authorize_url refused it"),
             Verdict::Unanswered => ("webhook_failed", "ingest.authorize_url gave no answer"),
         };
-        let (channel, key) = (&opened.channel, &opened.key);
-        tracing::warn!(%channel, %key, %peer, reason = cause, "publisher refused");
+        tracing::warn!(channel, key, %peer, reason = cause, "publisher refused");
         Err(self.refused(protocol, reason, Refusal::BadKey))
     }
 
@@ -216,7 +212,8 @@ impl Authorizer for Gate {
             tracing::warn!(channel = %opened.channel, %peer, reason = "the channel takes CMAF ingest only; its mode is cmaf", "publisher refused");
             return Err(self.refused(Protocol::Rtmp, "mode", Refusal::Unavailable));
         }
-        self.ask(Protocol::Rtmp, &opened, request.encoder.as_deref(), peer).await?;
+        self.ask(Protocol::Rtmp, opened.channel.as_str(), opened.key.as_str(), request.encoder.as_deref(), peer)
+            .await?;
         let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
         let Some(Route { source: events, .. }) = routes.get(opened.channel.as_str()).cloned() else {
             tracing::warn!(channel = %opened.channel, %peer, reason = "the channel is starting or ending", "publisher refused");

@@ -1,6 +1,7 @@
 //! A channel at work: its contribution in, its media into the window.
 //!
 //! - [`runtime`]: starts and stops a task for each enabled channel.
+//! - [`admitted`]: who uploads, from one request to the next (pure).
 //! - [`gate`]: lets publishers in.
 //! - [`webhook`]: the operator's service that is asked before.
 //! - [`task`]: the task: who publishes, which session runs, when it ends.
@@ -15,6 +16,7 @@
 //! - [`report`]: status, `status.json` and metrics, once a second.
 
 mod abr;
+mod admitted;
 pub mod archive;
 pub mod contributed;
 pub mod gate;

@@ -10,6 +10,7 @@ mod retry;
 mod session;
 mod uploads;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,6 +81,8 @@ pub struct Task {
     mapper: Mapper,
     session: Session,
     input: Input,
+    /// Address and key of who uploaded the newest media.
+    uploader: Option<(IpAddr, String)>,
     last_media: MonoTime,
     loss_counted: MonoTime,
     /// Since when something is to be shown and is not.
@@ -136,6 +139,7 @@ impl Task {
             publisher,
             session: Session::Off,
             input: Input::default(),
+            uploader: None,
             paused_until: None,
         }
     }

@@ -1,5 +1,6 @@
 //! CMAF ingest over HTTP: `PUT` or `POST /ingest/CHANNEL/…` (DASH-IF Live Media Ingest, interface 1; STANDARDS 4.1 to 4.8).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use axum::routing::put;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{self, HeaderMap};
+use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use http_body::Body as _;
 use millstream_control::api::PeerAddr;
@@ -21,7 +23,7 @@ use millstream_package::contributed::{Refusal, Taken};
 use tokio::sync::{oneshot, watch};
 
 use crate::channel::contributed::{Object, Upload};
-use crate::channel::gate::{Gate, UploadRefusal, Uploader};
+use crate::channel::gate::{Gate, LetIn, UploadRefusal};
 
 /// Bytes of one fragment.
 const MAX_FRAGMENT: usize = 32 << 20;
@@ -60,6 +62,7 @@ impl From<UploadRefusal> for Failed {
 impl From<Refusal> for Failed {
     fn from(refusal: Refusal) -> Self {
         let status = match refusal {
+            Refusal::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::NoHeader(_) => StatusCode::PRECONDITION_FAILED,
             Refusal::Broken { .. } | Refusal::TooManyTracks => StatusCode::BAD_REQUEST,
             Refusal::Unsuitable { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -94,8 +97,16 @@ impl Failed {
 }
 
 /// Removing what has left an encoder's own window means nothing here: how long media stays is the channel's business.
-async fn nothing_to_delete() -> StatusCode {
-    StatusCode::NO_CONTENT
+async fn nothing_to_delete(
+    State(ingest): State<Ingest>,
+    Path((channel, object)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    let (head, _) = request.into_parts();
+    match let_in(&ingest, &channel, &object, &head).await {
+        Ok(_) => StatusCode::NO_CONTENT.into_response(),
+        Err(failed) => failed.into_response(),
+    }
 }
 
 async fn upload(
@@ -112,21 +123,35 @@ async fn upload(
     }
 }
 
-async fn take(ingest: &Ingest, channel: &str, object: &str, request: Request) -> Result<(), Failed> {
-    let Some(PeerAddr(peer)) = request.extensions().get::<PeerAddr>().copied() else {
+/// The way in, what the path names, and whose address it is.
+async fn let_in(
+    ingest: &Ingest,
+    channel: &str,
+    object: &str,
+    head: &Parts,
+) -> Result<(LetIn, Named, SocketAddr), Failed> {
+    let Some(PeerAddr(peer)) = head.extensions.get::<PeerAddr>().copied() else {
         return Err(Failed(StatusCode::INTERNAL_SERVER_ERROR, "the connection has no address".to_owned()));
     };
-    let encoder = encoder(request.headers());
-    let (user, key) = credentials(request.headers())?;
+    let (user, key) = credentials(&head.headers)?;
+    let encoder = encoder(&head.headers);
     let let_in = ingest.gate.upload(channel, user.as_deref(), key.as_deref(), encoder.as_deref(), peer).await?;
     let named = path::parse(object).map_err(|error| Failed(StatusCode::BAD_REQUEST, error.to_string()))?;
-    media_type(request.headers(), &named)?;
-    let mut sending = Sending { uploader: let_in, stopping: ingest.stopping.clone(), body: request.into_body() };
+    Ok((let_in, named, peer))
+}
+
+async fn take(ingest: &Ingest, channel: &str, object: &str, request: Request) -> Result<(), Failed> {
+    let (head, body) = request.into_parts();
+    let (uploader, named, peer) = let_in(ingest, channel, object, &head).await?;
+    let (encoder, key) = (encoder(&head.headers), uploader.key.clone());
+    media_type(&head.headers, &named)?;
+    let mut sending = Sending { uploader, stopping: ingest.stopping.clone(), body };
     match named {
         Named::Track(track) => {
             let make = |object, answer| Upload {
                 remote: peer,
                 encoder: encoder.clone(),
+                key: key.clone(),
                 track: track.clone(),
                 object,
                 answer,
@@ -182,7 +207,7 @@ fn media_type(headers: &HeaderMap, named: &Named) -> Result<(), Failed> {
 }
 
 struct Sending {
-    uploader: Uploader,
+    uploader: LetIn,
     stopping: watch::Receiver<bool>,
     body: Body,
 }
@@ -229,7 +254,7 @@ impl Sending {
     }
 
     async fn send(
-        uploader: &Uploader,
+        uploader: &LetIn,
         make: &(impl Fn(Object, oneshot::Sender<Result<Taken, Refusal>>) -> Upload + Send + Sync),
         object: Object,
     ) -> Result<(), Failed> {

@@ -22,7 +22,7 @@ impl Places {
     /// Of an encoder whose first media has this decode time and came at `utc`.
     pub(super) fn new(grid: SegmentGrid, first: u64, scale: Timescale, utc: UtcTime) -> Self {
         let mut places = Places { grid, shift: None };
-        if (nanos(first, scale) - i128::from(utc.0)).abs() > i128::from(UTC_WITHIN * NANOS_PER_SECOND) {
+        if !is_utc(first, scale, utc) {
             places.shift = Some(places.shift_to(first, scale, utc, 0));
         }
         places
@@ -106,6 +106,11 @@ impl Places {
     pub(super) fn map_anew(&mut self, dts: u64, scale: Timescale, utc: UtcTime, after: u64) {
         self.shift = Some(self.shift_to(dts, scale, utc, after));
     }
+}
+
+/// Whether a decode time is near the time of day.
+pub(super) fn is_utc(first: u64, scale: Timescale, utc: UtcTime) -> bool {
+    (nanos(first, scale) - i128::from(utc.0)).abs() <= i128::from(UTC_WITHIN * NANOS_PER_SECOND)
 }
 
 fn nanos(ticks: u64, scale: Timescale) -> i128 {

@@ -6,7 +6,7 @@ use millstream_control::channel::Mode;
 use millstream_control::status::State;
 use millstream_ingest::source::{ByteCount, Protocol, SourceInfo};
 use millstream_media::track::TrackMedia;
-use millstream_package::contributed::Taken;
+use millstream_package::contributed::{Refusal, Taken};
 
 use super::super::contributed::{ContributedSession, Object, Upload};
 use super::super::report::Input;
@@ -24,7 +24,7 @@ impl Task {
     pub(super) async fn on_upload(&mut self, upload: Upload) {
         let clock = &self.surroundings.clock;
         let at = (clock.mono(), clock.utc());
-        let Upload { remote, encoder, track, object, answer } = upload;
+        let Upload { remote, encoder, key, track, object, answer } = upload;
         if !matches!(self.session, Session::Cmaf(_)) {
             if self.config.mode != Mode::Cmaf || matches!(object, Object::End) {
                 // The route looks at the mode; it changed meanwhile. An answer that is dropped is one of 503.
@@ -45,7 +45,17 @@ impl Task {
         if let Some(info) = &self.input.info {
             info.bytes_in.add(object.len() as u64);
         }
+        let publisher = (remote.ip(), key);
+        let loss_after = self.loss_after();
         let Session::Cmaf(session) = &mut self.session else { return };
+        // Two encoders side by side share the one clock that all have: else what they send is not the same.
+        let is_held = self.uploader.as_ref().is_some_and(|holder| *holder != publisher)
+            && at.0.since(self.last_media) < loss_after;
+        if is_held && session.is_utc(at.1) == Some(false) {
+            tracing::debug!(channel = %self.config.name, %remote, "upload refused: another encoder is sending");
+            let _ = answer.send(Err(Refusal::Busy));
+            return;
+        }
         let taken = session.push(&track, &object, at, &mut self.publisher).await;
         for note in session.notes() {
             tracing::warn!(channel = %self.config.name, note, "contribution");
@@ -53,6 +63,7 @@ impl Task {
         }
         if matches!((&taken, &object), (Ok(Taken::New), Object::Fragment { .. })) {
             self.last_media = at.0;
+            self.uploader = Some(publisher);
             if self.reporter.state() == State::InputLoss {
                 tracing::info!(channel = %self.config.name, "the contribution is back");
                 self.metrics.ingest_reconnects.increment();
