@@ -152,7 +152,7 @@ fn moved(mut segment: Vec<u8>, ticks: u64) -> Vec<u8> {
     for at in boxes {
         assert_eq!(segment[at + 4], 1, "a decode time of 64 bits");
         let place = at + 8..at + 16;
-        let time = u64::from_be_bytes(segment[place.clone()].try_into().unwrap()) + ticks;
+        let time = u64::from_be_bytes(segment[place.clone()].try_into().unwrap()).wrapping_add(ticks);
         segment[place].copy_from_slice(&time.to_be_bytes());
     }
     segment
@@ -395,14 +395,15 @@ fn an_encoder_out_of_step_is_held_off_while_another_sends() {
     let encoded = Encoded::new(server.folder(), 4);
     let backup = key(&server, &json!({"name": "backup"}));
     encoded.send_headers(&server);
-    // Their clocks begin at 0, so nobody knows what of the one is what of the other.
-    assert_eq!(put(&server, &right(), TRACKS[0], &encoded.segments[0][0]).0, 200);
-    let (status, why) = put(&server, &basic("backup", &backup), TRACKS[0], &encoded.segments[1][0]);
+    // Their clocks begin two days ago, so nobody knows what of the one is what of the other.
+    let segment = |index: usize| moved(encoded.segments[index][0].to_vec(), (2 * 86_400 * 15_360_u64).wrapping_neg());
+    assert_eq!(put(&server, &right(), TRACKS[0], &segment(0)).0, 200);
+    let (status, why) = put(&server, &basic("backup", &backup), TRACKS[0], &segment(1));
     assert_eq!(status, 503, "{why}");
     assert!(why.contains("another encoder is sending"), "{why}");
-    assert_eq!(put(&server, &right(), TRACKS[0], &encoded.segments[1][0]).0, 200);
+    assert_eq!(put(&server, &right(), TRACKS[0], &segment(1)).0, 200);
     wait_for("the other to take over from a silent one", SOON, || {
-        (put(&server, &basic("backup", &backup), TRACKS[0], &encoded.segments[2][0]).0 == 200).then_some(())
+        (put(&server, &basic("backup", &backup), TRACKS[0], &segment(2)).0 == 200).then_some(())
     });
 }
 

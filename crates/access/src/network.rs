@@ -1,9 +1,17 @@
 //! Networks as configuration names them: `10.0.0.0/8`, `2001:db8::/32`, or one address.
 
 use core::fmt;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
+
+/// Who counts as one client: an IPv4 address, or the /64 of an IPv6 address, which one customer has whole.
+pub fn client(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) if !v6.is_loopback() => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+        other => other,
+    }
+}
 
 /// Addresses with a common prefix. IPv4 addresses written as IPv6 (`::ffff:a.b.c.d`) count as IPv4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

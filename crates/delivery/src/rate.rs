@@ -1,13 +1,13 @@
 //! How often one address may do something, and media requests at such a rate. Time is a parameter.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::header::{self, HeaderValue};
 use http::{Request, Response, StatusCode};
-use millstream_access::network::Network;
+use millstream_access::network::{Network, client};
 use millstream_media::time::{Clock, MonoTime};
 use millstream_telemetry::RequestKind;
 
@@ -49,7 +49,7 @@ impl Rates {
         }
         let full = u64::from(self.per_second) * 2 * ONE;
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let network = network(address);
+        let network = client(address);
         if clients.len() >= MAX_ADDRESSES && !clients.contains_key(&network) {
             clients.clear();
         }
@@ -63,14 +63,6 @@ impl Rates {
         let allowed = client.credit >= ONE;
         client.credit = client.credit.saturating_sub(if allowed { ONE } else { 0 });
         allowed
-    }
-}
-
-/// What counts as one client: an IPv4 address, or an IPv6 /64.
-pub fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) if !v6.is_loopback() => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
-        other => other,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use millstream_delivery::rate::network;
+use millstream_access::network::client;
 
 /// The requests that wait, by client address; an IPv6 /64 counts as one. Loopback has no limit. At most as many entries
 /// as requests that wait.
@@ -33,7 +33,7 @@ impl Limits {
         if self.most == 0 || address.is_loopback() {
             return Some(Waiting { limits: Arc::clone(self), address: None });
         }
-        let address = network(address);
+        let address = client(address);
         let mut all = self.lock();
         let waiting = all.entry(address).or_insert(0);
         if *waiting >= self.most {

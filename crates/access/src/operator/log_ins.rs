@@ -10,7 +10,8 @@ use std::time::Duration;
 use millstream_media::time::MonoTime;
 
 use super::OperatorName;
-use crate::publisher::guesses::{self, Guesses, group};
+use crate::network::client;
+use crate::publisher::guesses::{self, Guesses};
 use crate::stream_key::StreamKeyHash;
 
 /// Addresses remembered of each user.
@@ -75,11 +76,11 @@ impl LogIns {
             any.and_then(|any| self.known.remove(&any));
         }
         let known = self.known.entry(user.clone()).or_default();
-        known.retain(|one| *one != group(address));
+        known.retain(|one| *one != client(address));
         if known.len() >= ADDRESSES {
             known.pop_front();
         }
-        known.push_back(group(address));
+        known.push_back(client(address));
     }
 
     /// A user is gone, or somebody else of that name may come.
@@ -89,7 +90,7 @@ impl LogIns {
 
     fn knows(&self, user: &str, address: IpAddr) -> bool {
         let known = OperatorName::new(user).ok().and_then(|user| self.known.get(&user));
-        known.is_some_and(|known| known.contains(&group(address)))
+        known.is_some_and(|known| known.contains(&client(address)))
     }
 }
 

@@ -4,12 +4,13 @@
 //! not lock out those beside it.
 
 use core::hash::Hash;
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::IpAddr;
 use std::collections::HashMap;
 use std::time::Duration;
 
 use millstream_media::time::MonoTime;
 
+use crate::network::client;
 use crate::stream_key::StreamKeyHash;
 
 /// Bounds of [`Guesses`].
@@ -70,12 +71,12 @@ struct Guesser {
 impl Guesses {
     /// How long this address is still shut out: its keys are not looked at.
     pub fn shut_out_at(&self, address: IpAddr, now: MonoTime) -> Option<Duration> {
-        self.wait_at(&group(address), now)
+        self.wait_at(&client(address), now)
     }
 
     /// A key from this address opens nothing. Gives how long the address is shut out from now on.
     pub fn wrong_at(&mut self, address: IpAddr, key: StreamKeyHash, now: MonoTime) -> Option<Duration> {
-        self.count_at(group(address), key, now)
+        self.count_at(client(address), key, now)
     }
 }
 
@@ -126,14 +127,6 @@ impl<By: Copy + Eq + Hash> Guesses<By> {
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
         self.addresses.is_empty()
-    }
-}
-
-/// Who counts as one: an IPv4 address, or the /64 of an IPv6 address, which one customer has whole.
-pub(crate) fn group(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from(u128::from(address) & !u128::from(u64::MAX))),
-        address => address,
     }
 }
 

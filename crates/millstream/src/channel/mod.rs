@@ -21,7 +21,7 @@ pub mod archive;
 pub mod contributed;
 pub mod gate;
 mod intake;
-mod outbound;
+pub mod outbound;
 mod passthrough;
 pub mod protection;
 mod publish;

@@ -7,9 +7,8 @@ use anyhow::{Result, anyhow};
 use millstream_access::operator::openid::RoleRules;
 use millstream_control::operators::openid::{Network, OpenId, OpenIdSettings};
 use millstream_media::time::Clock;
-use rustls::crypto::aws_lc_rs;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
+use crate::channel::outbound;
 use crate::config::Config;
 
 /// Longest wait for an answer of the issuer.
@@ -44,22 +43,7 @@ struct Asking(ureq::Agent);
 
 impl Asking {
     fn new() -> Self {
-        let roots = rustls_native_certs::load_native_certs().certs;
-        let roots: Vec<_> = roots.iter().map(|root| Certificate::from_der(root).to_owned()).collect();
-        let tls = TlsConfig::builder()
-            .unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider()))
-            .root_certs(RootCerts::new_with_certs(&roots))
-            .build();
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .proxy(None)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_global(Some(TIMEOUT))
-            .user_agent("millstream")
-            .tls_config(tls)
-            .build();
-        Asking(config.into())
+        Asking(outbound::agent(TIMEOUT))
     }
 }
 
