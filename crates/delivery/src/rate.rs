@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use http::header::{self, HeaderValue};
 use http::{Request, Response, StatusCode};
-use millstream_access::network::{Network, client};
+use millstream_access::network::Network;
+pub use millstream_access::network::client;
 use millstream_media::time::{Clock, MonoTime};
 use millstream_telemetry::RequestKind;
 

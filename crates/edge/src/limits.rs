@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use millstream_access::network::client;
+use millstream_delivery::rate::client;
 
 /// The requests that wait, by client address; an IPv6 /64 counts as one. Loopback has no limit. At most as many entries
 /// as requests that wait.

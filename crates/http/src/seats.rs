@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use millstream_delivery::rate::{Rates, network};
+use millstream_delivery::rate::{Rates, client};
 use millstream_media::time::MonoTime;
 use millstream_telemetry::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -28,7 +28,7 @@ impl Addresses {
 
     /// Counts a connection from `address`; `None` if it is one too many.
     pub fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Entered> {
-        let address = network(address.to_canonical());
+        let address = client(address.to_canonical());
         if self.most == 0 || address.is_loopback() {
             return Some(Entered(None));
         }

@@ -126,7 +126,8 @@ pub fn page() -> String {
         "# Who may do what\n\n<!-- Made from crates/control/src/api/endpoints.rs by `cargo test -p millstream-control \
          --lib -- --ignored write_reference`. -->\n\nEvery endpoint besides the pages and media, and the role that it needs; \
          each role may do all that the one before it may: viewer, operator, admin. Media under `/live/` and `/vod/` have \
-         rules of their own ([access.md](../access.md#signed-urls-and-cookies)). While there are no operators and the \
+         rules of their own ([access.md](../access.md#signed-urls-and-cookies)), and uploads under `/ingest/` \
+         need a stream key ([cmaf-ingest.md](../cmaf-ingest.md#credentials)). While there are no operators and the \
          server listens on loopback only, whoever is on this machine is admin \
          ([access.md](../access.md#operators)).\n\nThe last column is for tokens and users that are for some channels only.\n\n\
          | endpoint | what | role | with channels |\n|---|---|---|---|\n",
