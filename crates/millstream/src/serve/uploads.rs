@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::put;
@@ -29,6 +29,9 @@ use crate::channel::gate::{Gate, LetIn, UploadRefusal};
 const MAX_FRAGMENT: usize = 32 << 20;
 /// Time in which an encoder must send something.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long, and for how many bytes, a refusal waits for the rest of a body.
+const REST_WITHIN: Duration = Duration::from_secs(2);
+const MAX_REST: usize = 8 << 20;
 /// Time in which the channel must take something.
 const CHANNEL_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -114,10 +117,14 @@ async fn upload(
     Path((channel, object)): Path<(String, String)>,
     request: Request,
 ) -> Response {
-    match take(&ingest, &channel, &object, request).await {
+    let (head, mut body) = request.into_parts();
+    match take(&ingest, &channel, &object, &head, &mut body).await {
         Ok(()) => (StatusCode::OK, [(header::CACHE_CONTROL, "no-store")]).into_response(),
         Err(failed) => {
             tracing::debug!(channel, object, status = failed.0.as_u16(), why = failed.1, "upload refused");
+            // An answer before the end of what is being sent makes some clients of HTTP/2 miss it.
+            let rest = std::mem::take(&mut body);
+            let _ = tokio::time::timeout(REST_WITHIN, to_bytes(rest, MAX_REST)).await;
             failed.into_response()
         }
     }
@@ -140,9 +147,8 @@ async fn let_in(
     Ok((let_in, named, peer))
 }
 
-async fn take(ingest: &Ingest, channel: &str, object: &str, request: Request) -> Result<(), Failed> {
-    let (head, body) = request.into_parts();
-    let (uploader, named, peer) = let_in(ingest, channel, object, &head).await?;
+async fn take(ingest: &Ingest, channel: &str, object: &str, head: &Parts, body: &mut Body) -> Result<(), Failed> {
+    let (uploader, named, peer) = let_in(ingest, channel, object, head).await?;
     let (encoder, key) = (encoder(&head.headers), uploader.key.clone());
     media_type(&head.headers, &named)?;
     let mut sending = Sending { uploader, stopping: ingest.stopping.clone(), body };
@@ -206,13 +212,13 @@ fn media_type(headers: &HeaderMap, named: &Named) -> Result<(), Failed> {
     ))
 }
 
-struct Sending {
+struct Sending<'a> {
     uploader: LetIn,
     stopping: watch::Receiver<bool>,
-    body: Body,
+    body: &'a mut Body,
 }
 
-impl Sending {
+impl Sending<'_> {
     /// A track's header or media, as it comes.
     async fn track(
         &mut self,
