@@ -344,6 +344,23 @@ fn refusals_have_the_statuses_of_the_standard() {
     assert!(count("channel") && count("key"), "{metrics}");
 }
 
+#[test]
+fn who_asks_for_leave_to_send_is_refused_before_it_sends() {
+    // What ffmpeg does with a password that it was given, until it knows that one is asked for (RFC 9110 10.1.1).
+    let server = Server::start(&[channel()]);
+    let ask = |credentials: &[(&str, &str)]| {
+        let headers = [&[("expect", "100-continue")], credentials].concat();
+        Upload::begin(&server, "PUT", &format!("/ingest/news/{}", TRACKS[0]), &headers)
+    };
+    for (credentials, due) in [(vec![], 401), (vec![("authorization", "Bearer wrong")], 403)] {
+        let (status, answer) = ask(&credentials).answer();
+        assert!(status == due && !answer.contains("100 Continue"), "leave to send is given, not {due}: {answer}");
+    }
+    let right = right();
+    let (status, answer) = ask(&[("authorization", &right)]).end();
+    assert!(status == 100 && answer.contains("HTTP/1.1 200"), "{answer}");
+}
+
 fn key(server: &Server, body: &Value) -> String {
     let (status, answer) = send_json("POST", &server.url("/api/v1/channels/news/keys"), Some(body));
     assert_eq!(status, 201, "{answer}");

@@ -122,9 +122,12 @@ async fn upload(
         Ok(()) => (StatusCode::OK, [(header::CACHE_CONTROL, "no-store")]).into_response(),
         Err(failed) => {
             tracing::debug!(channel, object, status = failed.0.as_u16(), why = failed.1, "upload refused");
-            // An answer before the end of what is being sent makes some clients of HTTP/2 miss it.
-            let rest = std::mem::take(&mut body);
-            let _ = tokio::time::timeout(REST_WITHIN, to_bytes(rest, MAX_REST)).await;
+            // An answer before the end of what is being sent makes some clients of HTTP/2 miss it. Who expects leave
+            // to send (RFC 9110 section 10.1.1) sends nothing yet: to read would be to give it.
+            if !head.headers.contains_key(header::EXPECT) {
+                let rest = std::mem::take(&mut body);
+                let _ = tokio::time::timeout(REST_WITHIN, to_bytes(rest, MAX_REST)).await;
+            }
             failed.into_response()
         }
     }
