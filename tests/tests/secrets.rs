@@ -2,6 +2,7 @@
 //! what a configuration prints, not in command lines, not in the environment of the encode worker.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
+use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Command;
@@ -236,4 +237,65 @@ fn an_edges_secrets_are_in_no_log() {
     wait_for("a word of the origin", UP, || edge.log().contains("127.0.0.1:9").then_some(()));
     none_in("an edge's log", &edge.log(), &[]);
     assert!(process::is_running(edge.pid()));
+}
+
+/// `millstream demo` until the test ends.
+struct Demo(std::process::Child);
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        process::signal(self.0.id(), "TERM");
+        let _ = self.0.wait();
+    }
+}
+
+/// Whether there is a stream key in a text, as servers make them.
+fn has_stream_key(text: &str) -> bool {
+    let is_base32 = |b: &u8| b.is_ascii_lowercase() || (b'2'..=b'7').contains(b);
+    text.match_indices("ms_").any(|(at, _)| text.as_bytes()[at + 3..].iter().take_while(|b| is_base32(b)).count() >= 32)
+}
+
+/// The demo publishes to its own server: neither its arguments nor those of its programs are of use to anybody else.
+#[test]
+fn the_demos_stream_key_is_in_no_process_list() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let log = File::create(folder.path().join("demo.log")).unwrap();
+    let demo = Command::new(binary("millstream"))
+        .args(["demo", "--http", "127.0.0.1:0", "--rtmp", "127.0.0.1:0", "--log-level", "trace", "--data-dir"])
+        .arg(&data)
+        .current_dir(folder.path())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn();
+    let demo = Demo(demo.unwrap());
+    let bound: Value = wait_for("the demo's addresses", UP, || {
+        serde_json::from_str(&std::fs::read_to_string(data.join("listening.json")).ok()?).ok()
+    });
+    let (http, rtmp) = (bound["http"].as_str().unwrap(), bound["rtmp"].as_str().unwrap());
+    wait_for("the demo's channel", UP, || {
+        let (_, channel) = send_as(None, "GET", &format!("http://{http}/api/v1/channels/demo"), None);
+        (channel["state"] == "live").then_some(())
+    });
+    let children = process::children(demo.0.id());
+    let source = children.iter().find(|pid| proc(**pid, "cmdline").starts_with("ffmpeg"));
+    assert!(source.is_some(), "the picture comes from somewhere else: {children:?}");
+    let port = rtmp.rsplit_once(':').unwrap().1;
+    for pid in children.into_iter().chain([demo.0.id()]) {
+        let words = proc(pid, "cmdline");
+        for telling in ["rtmp://", port, "demo-stream-key"] {
+            assert!(!words.contains(telling), "{telling} in {}", words.replace('\0', " "));
+        }
+        assert!(!has_stream_key(&words) && !has_stream_key(&proc(pid, "environ")), "{}", words.replace('\0', " "));
+    }
+    let said = std::fs::read_to_string(folder.path().join("demo.log")).unwrap();
+    assert!(said.contains("DEBUG") && !has_stream_key(&said), "the key is in the log");
+    // Nor is it one that everybody knows.
+    let known = Command::new("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=64x64:rate=10", "-t", "1", "-f", "flv"])
+        .arg(format!("rtmp://{rtmp}/live/demo-stream-key"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&known.stderr).into_owned();
+    assert!(!known.status.success() && said.contains("the stream key is not valid"), "{said}");
 }

@@ -3,9 +3,12 @@
 mod support;
 
 use bytes::{BufMut, BytesMut};
-use millstream_ingest::flv::Metadata;
+use millstream_ingest::flv::file::FileTag;
+use millstream_ingest::flv::{Metadata, TagKind};
+use millstream_ingest::key::StreamKey;
 use millstream_ingest::rtmp::amf0::Value;
 use millstream_ingest::rtmp::chunk::kind;
+use millstream_ingest::rtmp::client::{Client as OwnClient, ClientError};
 use millstream_ingest::rtmp::{CloseReason, Config, Error, Event, Output, Refusal, Session, amf0, command};
 use support::*;
 
@@ -226,4 +229,66 @@ fn unknown_commands_and_messages_are_ignored() {
     message(&mut b, 5, 16, 0, b"shared object", 4096);
     pair.feed(&b);
     assert_eq!((pair.events.len(), &pair.closed), (0, &None));
+}
+
+/// Moves bytes between our own client and a session until both are silent, or one will not go on. Gives the events.
+fn converse(
+    client: &mut OwnClient,
+    session: &mut Session,
+    decision: Result<(), Refusal>,
+) -> Result<Vec<Event>, ClientError> {
+    let mut events = Vec::new();
+    loop {
+        let sent = client.take_output();
+        if sent.is_empty() {
+            return Ok(events);
+        }
+        for piece in sent.chunks(1000) {
+            session.handle_input(piece, at(0));
+            while let Some(output) = session.poll_output() {
+                match output {
+                    Output::Send(bytes) => bytes.chunks(7).try_for_each(|piece| client.handle_input(piece))?,
+                    Output::Event(Event::PublishRequest(request)) => {
+                        assert_eq!(request.key.expose(), KEY);
+                        match decision {
+                            Ok(()) => session.accept(at(0)),
+                            Err(refusal) => session.reject(refusal),
+                        }
+                    }
+                    Output::Event(event) => events.push(event),
+                    Output::Close(reason) => panic!("{reason:?}"),
+                }
+            }
+        }
+    }
+}
+
+fn own_pair() -> (OwnClient, Session) {
+    (OwnClient::new("live", StreamKey::new(KEY)), Session::new(Config::default(), 42, at(0)))
+}
+
+/// The client by which the demo feeds its own server.
+#[test]
+fn our_own_client_publishes() {
+    let (mut client, mut session) = own_pair();
+    let tag = |kind, timestamp, body: &'static [u8]| FileTag { kind, timestamp, body: body.into() };
+    client.send(&tag(kind::VIDEO, 0, b"too early"));
+    assert_eq!(converse(&mut client, &mut session, Ok(())).unwrap(), []);
+    assert!(client.is_publishing());
+    let long: &'static [u8] = &[0x27; 200_000];
+    client.send(&tag(kind::VIDEO, 40, long));
+    client.send(&tag(kind::AUDIO, 0x0100_0007, b"\xaf\x01sound"));
+    let events = converse(&mut client, &mut session, Ok(())).unwrap();
+    let [Event::Tag(video), Event::Tag(audio)] = &events[..] else { panic!("{events:?}") };
+    assert_eq!((video.kind, &video.body[..]), (TagKind::Video, long));
+    assert_eq!((audio.kind, &audio.body[..]), (TagKind::Audio, &b"\xaf\x01sound"[..]));
+    assert!(!format!("{client:?}").contains(KEY), "the key is in no text");
+}
+
+#[test]
+fn our_own_client_is_told_why_not() {
+    let (mut client, mut session) = own_pair();
+    let why = converse(&mut client, &mut session, Err(Refusal::BadKey)).unwrap_err().to_string();
+    assert!(why.contains("NetStream.Publish.Denied") && !why.contains(KEY), "{why}");
+    assert!(own_pair().0.handle_input(b"HTTP/1.1 400").is_err());
 }

@@ -2,10 +2,12 @@
 //!
 //! - [`video`], [`audio`]: the tag headers.
 //! - [`metadata`]: the `onMetaData` message.
+//! - [`file`]: tags as a file or a pipe has them.
 //! - [`Demuxer`]: tags in, items out.
 
 pub mod audio;
 mod enhanced;
+pub mod file;
 pub mod metadata;
 mod problem;
 pub mod video;

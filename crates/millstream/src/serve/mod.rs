@@ -188,10 +188,9 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
         operators::print_first(token, &listening);
     }
     let source = demo_key.map(|key| {
-        let rtmp = listening.get("rtmp").cloned().unwrap_or_default();
         let http = listening.get("http").cloned().unwrap_or_default();
         println!("Open http://{http}/watch/{} to watch, http://{http}/ for the console. Ctrl-C ends.", demo::CHANNEL);
-        tokio::spawn(demo::run_source(format!("rtmp://{rtmp}/live/{}", key.expose()), stopping.clone()))
+        tokio::spawn(demo::run_source(listening.get("rtmp").cloned(), key, stopping.clone()))
     });
 
     let ended = match source {
