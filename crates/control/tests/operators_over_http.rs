@@ -210,6 +210,34 @@ async fn an_operator_of_some_channels_has_no_others() {
     }
 }
 
+/// The files of `content-keys` are the whole server's: who names one gets its keys by ClearKey, or has its headers sent.
+#[tokio::test]
+async fn content_protection_is_for_admins() {
+    let bench = Bench::new().await;
+    let all = bench.token(json!({"name": "all", "role": "operator"})).await;
+    let own = bench.token(json!({"name": "own", "role": "operator", "channels": ["sport"]})).await;
+    let admin = bench.token(json!({"name": "root", "role": "admin"})).await;
+    let keys = json!({"keys": "news.keys"});
+    let speke =
+        json!({"speke": {"url": "https://elsewhere.example/", "systems": ["widevine"], "headers": "news.headers"}});
+    let made = bench.ask("POST", "/api/v1/channels", Some(&all), Some(json!({"name": "sport"}))).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    for token in [&all, &own] {
+        for protection in [&keys, &speke, &Value::Null] {
+            let patch = json!({"title": "x", "protection": protection});
+            let refused = bench.ask("PATCH", "/api/v1/channels/sport", Some(token), Some(patch)).await;
+            assert_eq!(refused.status, 403, "{protection}: {}", refused.text);
+        }
+        let title = bench.ask("PATCH", "/api/v1/channels/sport", Some(token), Some(json!({"title": "y"}))).await;
+        assert_eq!(title.status, 200, "{}", title.text);
+    }
+    let new = json!({"name": "film", "protection": keys});
+    assert_eq!(bench.ask("POST", "/api/v1/channels", Some(&all), Some(new.clone())).await.status, 403);
+    assert_eq!(bench.ask("POST", "/api/v1/channels", Some(&admin), Some(new)).await.status, 201);
+    let patch = json!({"protection": keys});
+    assert_eq!(bench.ask("PATCH", "/api/v1/channels/sport", Some(&admin), Some(patch)).await.status, 200);
+}
+
 #[tokio::test]
 async fn tokens_end_and_are_taken_back_at_once() {
     let bench = Bench::new().await;

@@ -68,11 +68,12 @@ pub(super) async fn list(State(state): State<Arc<ApiState>>, caller: Caller) -> 
     fresh_json(StatusCode::OK, ChannelList { channels })
 }
 
-/// Creates a channel. The answer holds its stream key; it is not shown again.
+/// Creates a channel. The answer holds its stream key; it is not shown again. `protection` is for admins.
 #[utoipa::path(
     post, path = "/api/v1/channels", tag = "channels", request_body = ChannelConfig,
     responses(
         (status = 201, body = ChannelWithKey, headers(("Location" = String, description = "the channel's path"))),
+        (status = 403, description = "not the caller's to set", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "the name or the key is taken", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "settings that cannot be accepted", body = Problem, content_type = "application/problem+json"),
     )
@@ -84,6 +85,9 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let config = ChannelConfig::from_json(body).map_err(RegistryError::Config)?;
     caller.owns(Some(config.name.as_str()))?;
+    if config.protection.is_some() {
+        caller.may_protect()?;
+    }
     let (channel, key) = state.registry.create(config).await?;
     let mut response = fresh_json(StatusCode::CREATED, ChannelWithKey::new(&channel, &key));
     if let Ok(location) = HeaderValue::try_from(format!("/api/v1/channels/{}", channel.config.name)) {
@@ -107,7 +111,8 @@ pub(super) async fn show(State(state): State<Arc<ApiState>>, Named(name): Named)
     }
 }
 
-/// Changes settings (JSON merge patch, RFC 7396): what is named is replaced, `null` restores the default.
+/// Changes settings (JSON merge patch, RFC 7396): what is named is replaced, `null` restores the default. `protection` is
+/// for admins.
 #[utoipa::path(
     patch, path = "/api/v1/channels/{name}", tag = "channels",
     params(
@@ -117,6 +122,7 @@ pub(super) async fn show(State(state): State<Arc<ApiState>>, Named(name): Named)
     request_body(content = Object, description = "the settings to change"),
     responses(
         (status = 200, body = ChannelView),
+        (status = 403, description = "not the caller's to change", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "no such channel", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "defined in the configuration file", body = Problem, content_type = "application/problem+json"),
         (status = 412, description = "not at this revision", body = Problem, content_type = "application/problem+json"),
@@ -125,10 +131,14 @@ pub(super) async fn show(State(state): State<Arc<ApiState>>, Named(name): Named)
 )]
 pub(super) async fn update(
     State(state): State<Arc<ApiState>>,
+    caller: Caller,
     Named(name): Named,
     headers: HeaderMap,
     JsonBody(patch): JsonBody,
 ) -> Result<Response, Problem> {
+    if patch.get("protection").is_some() {
+        caller.may_protect()?;
+    }
     let channel = state.registry.patch(&name, &patch, if_match(&headers)).await?;
     Ok(fresh_json(StatusCode::OK, channel.view()))
 }

@@ -328,6 +328,18 @@ impl Caller {
             .check(self.grant.role, on)
             .map_err(|refused| Problem::new(StatusCode::FORBIDDEN, refused.to_string()))
     }
+
+    /// Whether the caller may set content protection. It names files of secrets that belong to the whole server, and where
+    /// they are sent or given out: an operator of one channel could have the keys of another one, or a provider's.
+    ///
+    /// # Errors
+    /// 403.
+    pub(super) fn may_protect(&self) -> Result<(), Problem> {
+        self.grant.check(Role::Admin, On::Server).map_err(|refused| {
+            let why = "content protection names keys and key servers of the whole server";
+            Problem::new(StatusCode::FORBIDDEN, format!("{why}: {refused}"))
+        })
+    }
 }
 
 /// The address that log-ins are counted by.
