@@ -32,6 +32,8 @@ pub struct Config {
     pub max_connections: usize,
     /// Connections from one address. Default 64.
     pub max_connections_per_address: usize,
+    /// What an address is counted as, where several are one client's. Default: itself.
+    pub counted_as: fn(IpAddr) -> IpAddr,
     /// Time the [`Authorizer`] may take. Default 5 s.
     pub authorize_timeout: Duration,
     /// Time a peer may take to read what it is sent. Default 5 s.
@@ -48,6 +50,7 @@ impl Default for Config {
             session: rtmp::Config::default(),
             max_connections: 512,
             max_connections_per_address: 64,
+            counted_as: |address| address,
             authorize_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(5),
             silence: DEFAULT_SILENCE,
@@ -240,6 +243,7 @@ impl<A> Shared<A> {
     }
 
     fn open(&self, address: IpAddr) -> Option<(ConnectionId, watch::Receiver<Option<EndReason>>)> {
+        let address = (self.config.counted_as)(address);
         let mut registry = self.registry();
         let of_address = registry.open.iter().filter(|o| o.address == address).count();
         if registry.open.len() >= self.config.max_connections || of_address >= self.config.max_connections_per_address {

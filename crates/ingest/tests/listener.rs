@@ -5,7 +5,7 @@
 mod support;
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -406,6 +406,20 @@ async fn connections_of_one_address_are_bounded_and_places_come_back() {
             break;
         }
     }
+}
+
+/// One customer has a whole IPv6 /64: the owner says what counts as one.
+#[tokio::test]
+async fn addresses_of_one_client_are_counted_together() {
+    let config =
+        Config { max_connections_per_address: 1, counted_as: |_| IpAddr::from([127, 0, 0, 1]), ..Config::default() };
+    let mut server = Server::start(config, 16).await;
+    let _first = Encoder::publishing(&server).await;
+    server.started().await;
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = socket.connect(server.address).await.unwrap();
+    assert_eq!(other.read(&mut [0; 1]).await.unwrap_or(0), 0, "another address of the same client");
 }
 
 #[tokio::test]

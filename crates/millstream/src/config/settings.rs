@@ -264,7 +264,7 @@ pub struct Limits {
     pub page_requests_per_second_per_address: u32,
     /// Most RTMP connections at once, 1 to 10000.
     pub rtmp_connections: u32,
-    /// Most RTMP connections at once from one address, 1 to 10000.
+    /// Most RTMP connections at once from one address (an IPv6 /64 is one), 1 to 10000.
     pub rtmp_connections_per_address: u32,
 }
 

@@ -124,14 +124,7 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
     let doors = http::doors(&config, &mut listening, &clock).await?;
     let rtmp = match config.ingest.rtmp.get() {
         Some(address) => {
-            let limits = listener::Config {
-                max_connections: config.limits.rtmp_connections as usize,
-                max_connections_per_address: config.limits.rtmp_connections_per_address as usize,
-                authorize_timeout: Duration::from_millis(config.ingest.authorize_seconds.millis().into())
-                    + listener::Config::default().authorize_timeout,
-                ..listener::Config::default()
-            };
-            let bound = Listener::bind(address, limits, Arc::clone(&gate), Arc::clone(&clock)).await;
+            let bound = Listener::bind(address, rtmp_limits(&config), Arc::clone(&gate), Arc::clone(&clock)).await;
             let listener = bound.with_context(|| bind_help("RTMP", "--rtmp", address))?;
             listening.insert("rtmp".to_owned(), listener.local_addr()?.to_string());
             Some(listener)
@@ -228,6 +221,18 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
     ended.map(|_| ())
 }
 
+/// The bounds of the RTMP listener.
+fn rtmp_limits(config: &Config) -> listener::Config {
+    listener::Config {
+        max_connections: config.limits.rtmp_connections as usize,
+        max_connections_per_address: config.limits.rtmp_connections_per_address as usize,
+        counted_as: millstream_access::network::client,
+        authorize_timeout: Duration::from_millis(config.ingest.authorize_seconds.millis().into())
+            + listener::Config::default().authorize_timeout,
+        ..listener::Config::default()
+    }
+}
+
 /// The encode worker: as configured, or beside this program.
 fn worker_path(config: &Config) -> Result<PathBuf> {
     if !config.encode.worker.as_os_str().is_empty() {
@@ -265,4 +270,18 @@ async fn wait_for_signal() -> Result<&'static str> {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As over HTTP: who has a /64 is one client.
+    #[test]
+    fn rtmp_counts_a_network_of_v6_as_one() {
+        let as_one = |address: &str| (rtmp_limits(&Config::default()).counted_as)(address.parse().unwrap());
+        assert_eq!(as_one("2001:db8::1"), as_one("2001:db8::ffff:2"));
+        assert_ne!(as_one("2001:db8::1"), as_one("2001:db8:0:1::1"));
+        assert_eq!(as_one("::ffff:192.0.2.1"), as_one("192.0.2.1"));
+    }
 }
