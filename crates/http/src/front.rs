@@ -39,6 +39,8 @@ pub struct Limits {
     pub stall_timeout: Duration,
     /// Time in which a client must have taken a media answer; no player takes longer for what plays in seconds.
     pub answer_timeout: Duration,
+    /// Time for which a connection of HTTP/2 or HTTP/3 may have no request open.
+    pub quiet_timeout: Duration,
     /// Time in which open requests may finish when the server stops.
     pub drain: Duration,
     /// Threads that serve connections, each with a runtime of its own; `None` serves on the caller's runtime.
@@ -54,6 +56,7 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(20),
             stall_timeout: Duration::from_secs(30),
             answer_timeout: Duration::from_secs(120),
+            quiet_timeout: Duration::from_secs(120),
             drain: Duration::from_secs(3),
             lanes: std::thread::available_parallelism().ok(),
         }

@@ -22,6 +22,7 @@ use tower::ServiceExt as _;
 use crate::front::{Lane, Peer};
 use crate::head;
 use crate::patience::{Attended, Patient};
+use crate::quiet::{Answering, Asked};
 use crate::seats::Seat;
 use crate::sending::Socket;
 use crate::unread::{Token, Unread};
@@ -37,19 +38,20 @@ pub async fn serve<S: Socket>(lane: Arc<Lane>, stream: S, said: Bytes, peer: Pee
     builder.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(32 * 1024);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(128).keep_alive_interval(Duration::from_secs(20));
     let unread = Arc::new(Unread::default());
+    let asked = Asked::new(Arc::clone(&lane.site.clock));
     let service = {
-        let (lane, unread) = (Arc::clone(&lane), Arc::clone(&unread));
+        let (lane, unread, asked) = (Arc::clone(&lane), Arc::clone(&unread), Arc::clone(&asked));
         let alt_svc = lane.alt_svc.clone().filter(|_| S::IS_TLS);
         service_fn(move |request: Request<Incoming>| {
             let (lane, unread) = (Arc::clone(&lane), Arc::clone(&unread));
-            let alt_svc = alt_svc.clone();
+            let (alt_svc, open) = (alt_svc.clone(), asked.begin());
             async move {
                 let request = request.map(|body| Attended::new(body, stall_timeout));
                 let mut response = answer(&lane, peer, &unread, request).await;
                 if let Some(http3) = alt_svc {
                     response.headers_mut().insert(header::ALT_SVC, http3);
                 }
-                Ok::<_, Infallible>(response)
+                Ok::<_, Infallible>(response.map(|body| Answering::new(body, open)))
             }
         })
     };
@@ -65,6 +67,9 @@ pub async fn serve<S: Socket>(lane: Arc<Lane>, stream: S, said: Bytes, peer: Pee
         }
         () = overdue(&unread, lane.site.clock.as_ref(), answer_timeout) => {
             tracing::debug!(peer = %peer.address, "an HTTP client takes nothing of what it asked for; it is let go");
+        }
+        () = asked.quiet_for(lane.limits.quiet_timeout) => {
+            tracing::debug!(peer = %peer.address, "an HTTP client asks nothing; it is let go");
         }
     }
 }

@@ -9,7 +9,7 @@
 //! - [`quic`]: the same site over HTTP/3.
 //! - [`tls`]: certificates, and their change while the server runs.
 //! - [`seats`]: how many connections may be open, in all and from one address.
-//! - [`patience`], [`unread`]: what a client of the full server may hold, and for how long.
+//! - [`patience`], [`unread`], [`quiet`]: what a client of the full server may hold, and for how long.
 
 pub mod connection;
 pub mod front;
@@ -17,6 +17,7 @@ pub mod full;
 pub mod head;
 mod patience;
 pub mod quic;
+mod quiet;
 pub mod reply;
 mod seats;
 mod sending;

@@ -138,6 +138,9 @@ async fn connection(incoming: Incoming, lane: Arc<Lane>, seat: Seat, mut stop: w
     };
     let mut requests = JoinSet::new();
     let mut is_stopping = false;
+    // A client that sends pings would keep its place for ever.
+    let quiet = lane.limits.quiet_timeout;
+    let mut silence = std::pin::pin!(tokio::time::sleep(quiet));
     loop {
         tokio::select! {
             accepted = http.accept() => match accepted {
@@ -150,7 +153,11 @@ async fn connection(incoming: Incoming, lane: Arc<Lane>, seat: Seat, mut stop: w
                     break;
                 }
             },
-            Some(_) = requests.join_next() => {}
+            Some(_) = requests.join_next() => silence.as_mut().reset(tokio::time::Instant::now() + quiet),
+            () = &mut silence, if requests.is_empty() => {
+                tracing::debug!(peer = %address, "an HTTP/3 client asks nothing; it is let go");
+                break;
+            }
             () = said(&mut stop), if !is_stopping => {
                 is_stopping = true;
                 if http.shutdown(0).await.is_err() {

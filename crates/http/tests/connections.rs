@@ -160,6 +160,22 @@ async fn cleartext_http_2_with_prior_knowledge() {
     assert_eq!(answer.body(), LIST.as_bytes());
 }
 
+/// A client that answers pings and asks nothing keeps no place; one that waits for an answer does.
+#[tokio::test]
+async fn a_quiet_connection_of_http_2_is_let_go() {
+    let server = Server::start().await;
+    let mut waiting = site::http_2(server.connect().await).await;
+    let waited = tokio::spawn(async move { site::ask_http_2(&mut waiting, "http://a/live/a/wait").await });
+    server.until_waiting(1).await;
+    let mut quiet = site::http_2(server.connect().await).await;
+    assert_eq!(site::ask_http_2(&mut quiet, "http://a/live/a/list").await.status(), 200);
+    server.until_open(2).await;
+    server.until_open(1).await;
+    assert!(quiet.is_closed() && !waited.is_finished());
+    server.publish();
+    assert_eq!(waited.await.unwrap().body(), LIST.as_bytes());
+}
+
 /// A body must go on coming, and heads have one bound whatever they ask for.
 #[tokio::test]
 async fn bodies_that_stop_and_heads_that_do_not_end_are_refused() {

@@ -5,6 +5,7 @@ mod site;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use http::{Method, Request, Response};
@@ -30,7 +31,10 @@ async fn connect(address: SocketAddr, trusted: &rustls::pki_types::CertificateDe
     let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let mut tls = builder.with_root_certificates(roots).with_no_client_auth();
     tls.alpn_protocols = vec![b"h3".to_vec()];
-    let config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
+    let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
+    let mut transport = quinn::TransportConfig::default();
+    transport.keep_alive_interval(Some(Duration::from_millis(200)));
+    config.transport_config(Arc::new(transport));
     let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
     let connection = endpoint.connect_with(config, address, "localhost").unwrap().await.unwrap();
     let (mut driver, requests) = h3::client::new(h3_quinn::Connection::new(connection)).await.unwrap();
@@ -180,4 +184,22 @@ async fn answers_over_tls_say_that_http_3_is_there() {
         };
         assert_eq!(said, expected, "{alpn} {path}");
     }
+}
+
+/// Pings alone keep no place.
+#[tokio::test]
+async fn a_quiet_connection_of_http_3_is_let_go() {
+    let made = certificate();
+    let (server, address) = Server::with_http3(&made.certificate).await;
+    let mut waiting = connect(address, &made.trusted).await;
+    let waited = tokio::spawn(async move { waiting.get("/live/a/wait").await });
+    server.until_waiting(1).await;
+    let mut quiet = connect(address, &made.trusted).await;
+    assert_eq!(quiet.get("/live/a/list").await.status(), 200);
+    server.until_open(2).await;
+    server.until_open(1).await;
+    tokio::time::timeout(Duration::from_secs(20), quiet.driver).await.unwrap().unwrap();
+    assert!(!waited.is_finished());
+    server.publish();
+    assert_eq!(waited.await.unwrap().body(), LIST.as_bytes());
 }

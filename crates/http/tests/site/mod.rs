@@ -123,6 +123,7 @@ impl Server {
         let limits = Limits {
             head_timeout: Duration::from_secs(2),
             stall_timeout: Duration::from_millis(500),
+            quiet_timeout: Duration::from_secs(1),
             lanes: NonZeroUsize::new(2),
             ..Limits::default()
         };
@@ -175,11 +176,23 @@ pub async fn read_answer(stream: &mut (impl AsyncRead + Unpin)) -> (String, Vec<
     (head, body)
 }
 
-/// Asks with HTTP/2 and reads the whole answer.
-pub async fn get_http_2(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, url: &str) -> Response<Bytes> {
-    let (mut send, connection) =
+/// A client of HTTP/2; its connection lives as long as the server lets it.
+pub type Http2 = hyper::client::conn::http2::SendRequest<Empty<Bytes>>;
+
+pub async fn http_2(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Http2 {
+    let (send, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
+    send
+}
+
+/// Asks with HTTP/2 and reads the whole answer.
+pub async fn get_http_2(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, url: &str) -> Response<Bytes> {
+    ask_http_2(&mut http_2(stream).await, url).await
+}
+
+/// The same on a connection that is there.
+pub async fn ask_http_2(send: &mut Http2, url: &str) -> Response<Bytes> {
     let request = Request::get(url).body(Empty::<Bytes>::new()).unwrap();
     let (parts, body) = send.send_request(request).await.unwrap().into_parts();
     Response::from_parts(parts, body.collect().await.unwrap().to_bytes())
