@@ -1,6 +1,13 @@
 // hls.js as an engine. The module is loaded only when there is something to play.
 
-import Hls, { type ErrorData, type HlsConfig, type Level as HlsLevel } from "hls.js";
+import Hls, {
+  type ErrorData,
+  type HlsConfig,
+  type Level as HlsLevel,
+  type Loader,
+  type PlaylistLoaderContext,
+} from "hls.js";
+import { CLEAR_KEY, forKeySystem } from "./clear-key";
 import type { Engine, EngineEvents, Play } from "./engine";
 import type { Level } from "./format";
 import { keepLatency } from "./latency-control.js";
@@ -19,9 +26,27 @@ const MEDIA_RECOVERY_WINDOW_MS = 30_000;
 const WITHOUT = {
   interstitialsController: undefined,
   iframeController: undefined,
-  emeController: undefined,
   cmcdController: undefined,
 } as unknown as Partial<HlsConfig>;
+
+type PlaylistLoader = Loader<PlaylistLoaderContext>;
+const DefaultLoader = Hls.DefaultConfig.loader as new (settings: HlsConfig) => PlaylistLoader;
+
+/** Reads playlists, with their keys as hls.js can use them. */
+class ReadingLoader extends DefaultLoader {
+  override load(...[context, settings, callbacks]: Parameters<PlaylistLoader["load"]>): void {
+    super.load(context, settings, {
+      ...callbacks,
+      onSuccess: (response, ...rest) => {
+        const { data } = response;
+        callbacks.onSuccess(
+          typeof data === "string" ? { ...response, data: forKeySystem(data) } : response,
+          ...rest,
+        );
+      },
+    });
+  }
+}
 
 export function hlsSupported(): boolean {
   return Hls.isSupported();
@@ -51,6 +76,8 @@ export class HlsEngine implements Engine {
     this.everLive = play.kind !== "live";
     this.hls = new Hls({
       ...WITHOUT,
+      ...CLEAR_KEY,
+      pLoader: ReadingLoader,
       // CMAF needs no transmuxing: the main thread only reads boxes.
       enableWorker: false,
       capLevelToPlayerSize: true,

@@ -251,7 +251,7 @@ export class Player {
     if (media === "playing" || media === "paused") {
       this.rewind?.works();
       this.timeline.arrived();
-    } else if (media === "unavailable" || media === "ended" || media === "detached") {
+    } else if (media === "unavailable" || media === "locked" || media === "ended" || media === "detached") {
       this.timeline.arrived();
     }
     if (media === "unavailable") this.rewind?.failed();

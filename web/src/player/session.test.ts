@@ -20,7 +20,7 @@ const none = (kind: "not_found" | "unreachable"): Event => ({
   answer: { kind } as StatusAnswer,
 });
 const media = (
-  value: "detached" | "loading" | "playing" | "paused" | "stalled" | "unavailable" | "ended",
+  value: "detached" | "loading" | "playing" | "paused" | "stalled" | "unavailable" | "locked" | "ended",
 ): Event => ({
   kind: "media",
   media: value,
@@ -135,6 +135,14 @@ test("faults and unknown channels have words of their own", () => {
   const deleted = run(says("live"), media("playing"), none("not_found"), media("unavailable"));
   expect([deleted.view, deleted.attached]).toEqual(["not_found", false]);
   expect(run(says("live"), media("playing"), says("error")).view).toBe("live");
+});
+
+test("media whose keys cannot be had has words of its own, while it is tried again too", () => {
+  const locked = [says("live"), media("loading"), media("locked"), media("loading")];
+  expect(run(...locked).views).toEqual(["connecting", "connecting", "locked", "locked"]);
+  expect(run(...locked).attached).toBe(true);
+  expect(run(...locked, media("playing")).view).toBe("live");
+  expect(run(...locked, says("offline")).view).toBe("off_air");
 });
 
 test("a paused picture stays", () => {

@@ -9,9 +9,18 @@ import type { ChannelState, StatusAnswer } from "./status";
  * - `loading`: a source, no picture yet.
  * - `playing`, `paused`: as they say; `stalled`: it should play and does not.
  * - `unavailable`: the source failed (a playlist's 404, 410 or 503, a lost network); it is tried again by itself.
+ * - `locked`: the source's media is encrypted, and its keys cannot be had here; it is tried again by itself.
  * - `ended`: the playlist said that no more will come, and all of it was played.
  */
-export type Media = "detached" | "loading" | "playing" | "paused" | "stalled" | "unavailable" | "ended";
+export type Media =
+  | "detached"
+  | "loading"
+  | "playing"
+  | "paused"
+  | "stalled"
+  | "unavailable"
+  | "locked"
+  | "ended";
 
 /** What the page shows. */
 export type View =
@@ -23,6 +32,7 @@ export type View =
   | "no_connection"
   | "ended"
   | "not_found"
+  | "locked"
   | "error";
 
 export interface Session {
@@ -34,6 +44,8 @@ export interface Session {
   shown: boolean;
   /** When the media ended, in ms; `null` before that and once there is a picture again. */
   endedAt: number | null;
+  /** The keys of encrypted media could not be had, and no picture was shown since. */
+  locked: boolean;
   /** The state and its begin that the server told when the media ended. */
   endedIn: string;
 }
@@ -48,7 +60,15 @@ export const PLAY_OUT_MS = 8000;
 export const STALL_GRACE_MS = 3000;
 
 export function newSession(now: number): Session {
-  return { answer: null, media: "detached", mediaSince: now, shown: false, endedAt: null, endedIn: "" };
+  return {
+    answer: null,
+    media: "detached",
+    mediaSince: now,
+    shown: false,
+    endedAt: null,
+    endedIn: "",
+    locked: false,
+  };
 }
 
 /** The server's state, or `null` if it is not known. */
@@ -67,16 +87,18 @@ export function step(session: Session, event: Event, now: number): Session {
   switch (event.media) {
     case "playing":
     case "paused":
-      return { ...next, shown: true, endedAt: null, endedIn: "" };
+      return { ...next, shown: true, endedAt: null, endedIn: "", locked: false };
+    case "locked":
+      return { ...next, locked: true };
     case "ended":
       // A second ending without a picture between them is the same one.
       if (session.endedAt !== null) return next;
       return { ...next, endedAt: now, endedIn: stateKey(session.answer) };
     case "detached":
       if (session.shown && session.endedAt === null && session.media !== "ended") {
-        return { ...next, shown: false, endedAt: now, endedIn: stateKey(session.answer) };
+        return { ...next, shown: false, locked: false, endedAt: now, endedIn: stateKey(session.answer) };
       }
-      return { ...next, shown: false };
+      return { ...next, shown: false, locked: false };
     default:
       return next;
   }
@@ -154,7 +176,7 @@ export function view(session: Session, now: number): View {
 function waiting(session: Session): View {
   if (stateOf(session) === "input_loss" && session.media === "stalled") return "reconnecting";
   if (session.media === "stalled") return "live";
-  return "connecting";
+  return session.locked ? "locked" : "connecting";
 }
 
 function recentlyEnded(session: Session, now: number): boolean {

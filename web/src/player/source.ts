@@ -1,6 +1,7 @@
 // The life of the media behind one video element: attached, failed and tried again, ended, attached anew.
 // It says what the media does (`Media`); what that means to the viewer is decided in session.ts.
 
+import { isOfKeys } from "./clear-key";
 import type { Engine, EngineEvents } from "./engine";
 import { PlaybackMeter } from "./meter";
 import type { Media } from "./session";
@@ -100,7 +101,7 @@ export class Source {
 
   /** Tries a failed source again without waiting. */
   retryNow(): void {
-    if (this.media === "unavailable") this.reload();
+    if (this.media === "unavailable" || this.media === "locked") this.reload();
   }
 
   current(): Engine | null {
@@ -149,7 +150,7 @@ export class Source {
     this.remember();
     this.close();
     this.failures++;
-    this.set("unavailable");
+    this.set(isOfKeys(reason) ? "locked" : "unavailable");
     this.retryTimer = setTimeout(() => void this.open(), retryDelay(this.failures, Math.random()));
   }
 

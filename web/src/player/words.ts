@@ -56,6 +56,13 @@ export function card(view: View, name: string, recorded = false): Card | null {
         text: "Check the address. If the channel is created, this page starts by itself.",
         busy: false,
       };
+    case "locked":
+      return {
+        label: "Protected",
+        title: name,
+        text: "The broadcast is encrypted, and this page cannot get its keys. Open it over https, in a current browser.",
+        busy: false,
+      };
     case "error":
       return {
         label: "Fault",
@@ -86,6 +93,8 @@ export function stateLine(view: View, recorded = false): string {
       return "No connection to the server";
     case "not_found":
       return "Not found";
+    case "locked":
+      return "Protected";
     case "error":
       return "Fault on the server";
   }
