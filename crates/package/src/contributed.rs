@@ -24,7 +24,7 @@ use millstream_window::Timing;
 
 use crate::assembly::Output;
 use crate::passthrough::Step;
-use crate::segmenter::{self, DictatedSegmenter, SegmenterOutput};
+use crate::segmenter::{self, DictatedSegmenter, EvenParts, SegmenterOutput};
 use feed::{Feed, Held};
 use places::Places;
 
@@ -124,7 +124,7 @@ pub struct Contributed {
     /// When the first media came.
     since: Option<MonoTime>,
     waiting_bytes: usize,
-    part: Option<Duration>,
+    parts: Option<EvenParts>,
     /// First segment of the newest period.
     period: u64,
     /// Highest segment that any track has begun.
@@ -142,7 +142,7 @@ impl Contributed {
             places: None,
             since: None,
             waiting_bytes: 0,
-            part: None,
+            parts: None,
             period: 0,
             opened: 0,
             steps: VecDeque::new(),
@@ -299,16 +299,20 @@ impl Contributed {
         let lowest = lowest.min().unwrap_or(0).saturating_add(self.config.number_offset);
         places.count_on(self.config.number_offset, lowest, self.config.first_segment, MAX_KNOWN);
         let mut timing = Timing::epoch_locked(places.grid());
-        self.part = chunked.then(|| Duration::from_millis(self.config.part_ms.into()));
-        if let Some(part) = self.part {
-            timing = timing.with_parts(part);
+        self.parts = chunked.then(|| {
+            let wanted = Duration::from_millis(self.config.part_ms.into());
+            let samples = self.feeds.values().filter_map(Feed::sample_length);
+            EvenParts::of(timing.segment_duration(), wanted, samples)
+        });
+        if let Some(parts) = self.parts {
+            timing = timing.with_parts(parts.longest);
         }
         self.places = Some(places);
         self.steps.push_back(Step::BeginSession(timing));
         let first = lowest.saturating_add(places.offset() - self.config.number_offset).max(self.config.first_segment);
         for feed in self.feeds.values_mut().filter(|feed| feed.has_media()) {
             feed.measure();
-            feed.segmenter = Some(DictatedSegmenter::new(&feed.track, self.part));
+            feed.segmenter = Some(DictatedSegmenter::new(&feed.track, self.parts));
         }
         self.begin_period(first, None, false);
         self.let_go(utc);
@@ -394,7 +398,7 @@ impl Contributed {
     /// A track that came later, or came back, or changed, is in the line-up from a segment on that nobody has begun.
     fn join(&mut self, feed: &mut Feed, number: u64) {
         feed.measure();
-        feed.segmenter = Some(DictatedSegmenter::new(&feed.track, self.part));
+        feed.segmenter = Some(DictatedSegmenter::new(&feed.track, self.parts));
         feed.last = None;
         // It is not among the others while its fragment is being taken.
         self.begin_period(number.max(self.opened + 1), Some(feed.track.clone()), false);
@@ -409,7 +413,7 @@ impl Contributed {
             // The list cannot say so long a hole.
             if let Some(places) = self.places {
                 let timing = Timing::epoch_locked(places.grid());
-                let timing = self.part.map_or(timing, |part| timing.with_parts(part));
+                let timing = self.parts.map_or(timing, |parts| timing.with_parts(parts.longest));
                 self.steps.push_back(Step::BeginSession(timing));
                 self.begin_period(number, Some(feed.track.clone()), false);
             }
@@ -451,12 +455,12 @@ impl Contributed {
 
     /// All tracks go on with the next segment, as after a break.
     fn restart(&mut self) {
-        let part = self.part;
+        let parts = self.parts;
         for (name, feed) in &mut self.feeds {
             let Some(segmenter) = &mut feed.segmenter else { continue };
             let closed = segmenter.close();
             drain(&mut self.steps, name, segmenter, closed);
-            *segmenter = DictatedSegmenter::new(&feed.track, part);
+            *segmenter = DictatedSegmenter::new(&feed.track, parts);
         }
         self.begin_period(self.opened + 1, None, true);
     }

@@ -57,6 +57,13 @@ pub enum Step {
     },
 }
 
+/// What is known of a track's media that is held.
+#[derive(Clone, Copy, Default)]
+struct Measured {
+    bytes: u64,
+    longest_part: Duration,
+}
+
 struct Running {
     segmenter: PassthroughSegmenter,
     first_segment: u64,
@@ -64,9 +71,8 @@ struct Running {
     discontinuity: bool,
     shown: bool,
     held: Vec<Output>,
-    held_bytes: [u64; 2],
-    /// Of those that are held.
-    longest_part: Duration,
+    /// Of video and audio.
+    measured: [Measured; 2],
 }
 
 impl Running {
@@ -92,7 +98,7 @@ impl Running {
             let longest = self.followed_parts().filter(|(of, _)| of.name == track.name).map(|(_, part)| part).max();
             longest.is_none_or(|part| part.as_nanos() * 100 >= target.as_nanos() * 85)
         };
-        self.longest_part <= target && self.tracks.iter().all(reaches)
+        self.measured.iter().all(|of| of.longest_part <= target) && self.tracks.iter().all(reaches)
     }
 }
 
@@ -326,8 +332,7 @@ impl Passthrough {
             discontinuity: self.session_begun,
             shown: false,
             held: Vec::new(),
-            held_bytes: [0, 0],
-            longest_part: Duration::ZERO,
+            measured: [Measured::default(); 2],
         });
         (self.waiting_since, self.settling) = (None, false);
         let mut result = Ok(());
@@ -357,10 +362,7 @@ impl Passthrough {
         let config = self.audio.as_ref()?;
         let scale = Timescale::new(config.sample_rate())?;
         let stamped = unit.pts.to_ticks(scale);
-        let frame = match config {
-            AudioConfig::Aac(config) => config.frame_samples(),
-            AudioConfig::Opus(_) => OPUS_FRAME_SAMPLES,
-        };
+        let frame = frame_samples(config);
         let dts = match self.audio_next {
             None => stamped,
             Some(next) => {
@@ -382,6 +384,15 @@ impl Passthrough {
         Some(Sample { dts, composition_offset: 0, duration: frame, key: true, data: unit.data })
     }
 
+    /// Rounded up to whole frames of the audio, if there is any.
+    fn whole_frames(&self, time: Duration) -> Duration {
+        let Some(config) = &self.audio else { return time };
+        let rate = u128::from(config.sample_rate().max(1));
+        let frame = u128::from(frame_samples(config).max(1)) * 1_000_000_000;
+        let frames = (time.as_nanos() * rate).div_ceil(frame);
+        Duration::from_nanos(u64::try_from((frames * frame).div_ceil(rate)).unwrap_or(u64::MAX))
+    }
+
     fn drain(&mut self, running: &mut Running) {
         let (video, audio) = (self.video_name.clone(), self.audio_name.clone());
         while let Some((kind, output)) = running.segmenter.pull() {
@@ -392,13 +403,12 @@ impl Passthrough {
                 _ => None,
             };
             if let (SegmenterOutput::Chunk(chunk), false) = (&output, running.shown) {
-                let at = usize::from(kind == TrackKind::Audio);
-                if let Some(bytes) = running.held_bytes.get_mut(at) {
-                    *bytes += chunk.bytes.len() as u64;
-                }
                 let scale = running.tracks.iter().find(|t| t.name == name).map_or(Timescale::MPEG, |t| t.timescale);
                 let part = Duration::from_secs_f64(scale.seconds(chunk.duration));
-                running.longest_part = running.longest_part.max(part);
+                let [video, audio] = &mut running.measured;
+                let of = if kind == TrackKind::Video { video } else { audio };
+                of.bytes += chunk.bytes.len() as u64;
+                of.longest_part = of.longest_part.max(part);
             }
             let output = match output {
                 SegmenterOutput::Chunk(chunk) => Output::Chunk(name, chunk),
@@ -432,18 +442,23 @@ impl Passthrough {
                 // pictures a second parts are much shorter than is wanted, and the target has to be so, too.
                 let known = running.followed_parts().next().is_some();
                 let wanted = if known { 0 } else { self.config.part_ms };
-                let longest = running.longest_part.max(Duration::from_millis(wanted.into()));
-                timing = timing.with_parts(longest + PART_TOLERANCE);
+                let [video, audio] = running.measured.map(|of| of.longest_part);
+                // A part of audio begins with the first frame at or after a part of the video.
+                let followed = self.whole_frames(video.max(Duration::from_millis(wanted.into())));
+                timing = timing.with_parts(followed.max(audio) + PART_TOLERANCE);
                 self.part_target = timing.part_target();
             }
             self.steps.push_back(Step::BeginSession(timing));
         }
-        if let Some(longest) = self.part_target {
-            running.segmenter.limit_parts(longest);
+        if let Some(target) = self.part_target {
+            let mut video = running.followed_parts().filter(|(of, _)| of.is_video()).map(|(_, part)| part);
+            let longest_video = video.next().map_or(target, |first| video.fold(first, Duration::max) + PART_TOLERANCE);
+            running.segmenter.limit_parts(longest_video.min(target), target);
         }
         let seconds = length.as_secs_f64().max(0.1);
         for track in &mut running.tracks {
-            let bytes = running.held_bytes.get(usize::from(!track.is_video())).copied().unwrap_or(0);
+            let [video, audio] = running.measured.map(|of| of.bytes);
+            let bytes = if track.is_video() { video } else { audio };
             track.bit_rate = ((bytes as f64 * 8.0 / seconds) as u32).max(UNKNOWN_BIT_RATE);
         }
         running.shown = true;
@@ -452,6 +467,14 @@ impl Passthrough {
         for output in std::mem::take(&mut running.held) {
             self.steps.push_back(Step::Output { output, discontinuity: false });
         }
+    }
+}
+
+/// Samples in one frame.
+fn frame_samples(config: &AudioConfig) -> u32 {
+    match config {
+        AudioConfig::Aac(config) => config.frame_samples(),
+        AudioConfig::Opus(_) => OPUS_FRAME_SAMPLES,
     }
 }
 

@@ -13,10 +13,12 @@ mod assembler;
 mod cutter;
 mod dictated;
 mod epoch;
+mod parts;
 mod passthrough;
 
 pub use dictated::DictatedSegmenter;
 pub use epoch::Segmenter;
+pub use parts::EvenParts;
 pub use passthrough::{PassthroughConfig, PassthroughSegmenter, TrackKind};
 
 use millstream_media::cmaf::WriteError;

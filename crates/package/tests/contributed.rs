@@ -149,7 +149,11 @@ fn numbers_and_boundaries_are_those_of_the_media_time() {
     assert_eq!(bench.fed.numbers("v"), numbers);
     assert_eq!(bench.fed.numbers("a"), numbers);
     assert_eq!((bench.fed.gaps(), bench.fed.periods.len(), bench.timings.len()), (0, 1, 1));
-    assert_eq!(bench.timings.first().unwrap().part_target(), Some(Duration::from_millis(500)));
+    // Thirteen pictures, which a part of 0.5 s may have.
+    assert_eq!(bench.timings.first().unwrap().part_target(), Some(Duration::from_millis(520)));
+    // No short part of audio at the end of a segment.
+    let audio: Vec<u64> = bench.fed.chunks.get(&name("a")).unwrap().iter().map(|chunk| chunk.duration).collect();
+    assert!(audio.iter().all(|duration| (22..=24).contains(&(duration / 1024))), "{audio:?}");
     assert!(
         bench.fed.ends.get(&name("v")).unwrap().iter().all(|end| end.duration == 50 * 1000 || end.duration % 50 == 0)
     );

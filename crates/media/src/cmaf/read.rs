@@ -14,8 +14,8 @@ mod init;
 pub use chunk::{ChunkBoxes, ReadChunk, ReadPrft, ReadSample, chunks};
 pub use init::{Brands, EditList, Init, InitCodec, SampleDefaults, init};
 
-/// Most samples in one chunk.
-pub const MAX_SAMPLES_PER_CHUNK: usize = 65_536;
+/// Most samples in one chunk: more than a minute of 240 pictures a second. They may take no bytes, so it bounds memory.
+pub const MAX_SAMPLES_PER_CHUNK: usize = 16_384;
 
 /// What is wrong, and where. The bytes' author is at fault; the same bytes fail again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

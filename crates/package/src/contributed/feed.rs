@@ -137,16 +137,27 @@ impl Feed {
         to.since(*from).as_secs_f64() >= length / 2.0
     }
 
+    /// How many ticks most of the samples that wait last.
+    fn usual_ticks(&self) -> Option<u32> {
+        let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
+        for sample in self.held.iter().flat_map(|held| &held.samples) {
+            *counts.entry(sample.duration).or_default() += 1;
+        }
+        counts.into_iter().max_by_key(|(_, count)| *count).map(|(ticks, _)| ticks)
+    }
+
+    /// How long that is.
+    pub(super) fn sample_length(&self) -> Option<Duration> {
+        let nanos = u64::from(self.usual_ticks()?) * 1_000_000_000 / u64::from(self.track.timescale.get());
+        Some(Duration::from_nanos(nanos))
+    }
+
     /// The constant frame rate, if there is one.
     pub(super) fn frame_rate(&self) -> Option<FrameRate> {
         if !self.track.is_video() {
             return None;
         }
-        let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
-        for sample in self.held.iter().flat_map(|held| &held.samples) {
-            *counts.entry(sample.duration).or_default() += 1;
-        }
-        let (duration, _) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+        let duration = self.usual_ticks()?;
         let scale = self.track.timescale.get();
         let rate = FrameRate::new(scale, duration).filter(|rate| (1.0..=240.0).contains(&rate.as_f64()))?;
         // A rounded duration, such as 3003 ticks of 90000, or 33 of 1000.

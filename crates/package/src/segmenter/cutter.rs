@@ -8,20 +8,12 @@ use millstream_media::track::Track;
 use millstream_media::unit::Sample;
 
 use super::assembler::Assembler;
+use super::parts::PartEnds;
 use super::{Error, MAX_DTS, MAX_QUEUED, PassthroughConfig};
 
 /// Milliseconds in ticks, rounded down.
 pub(super) fn ticks(ms: u32, scale: Timescale) -> u64 {
     u64::from(ms) * u64::from(scale.get()) / 1000
-}
-
-/// How long parts are, in ticks.
-#[derive(Clone, Copy)]
-enum PartLength {
-    /// They end where this is nearest.
-    About(u64),
-    /// They have all the samples that fit.
-    AtMost(u64),
 }
 
 /// Where a track is to be cut.
@@ -43,12 +35,16 @@ pub(super) struct Cutter {
     /// Duration of the sample before it, or a plausible one.
     pub(super) last_duration: u32,
     next_part: u32,
-    part_length: PartLength,
+    part_ends: PartEnds,
+    segment_start: u64,
+    /// Where parts have ended within a segment, until the caller takes it.
+    pub(super) ended_at: Vec<u64>,
     max_gap_ticks: u64,
 }
 
 impl Cutter {
-    pub(super) fn new(track: &Track, config: &PassthroughConfig) -> Self {
+    /// A cutter whose parts end by a rule of its own or, without one, where it is told.
+    pub(super) fn new(track: &Track, config: &PassthroughConfig, part_ends: Option<PartEnds>) -> Self {
         let scale = track.timescale;
         Cutter {
             assembler: Assembler::new(scale),
@@ -57,7 +53,9 @@ impl Cutter {
             earliest: 0,
             last_duration: if track.is_video() { (scale.get() / 30).max(1) } else { 1024 },
             next_part: 0,
-            part_length: PartLength::About(ticks(config.part_ms, scale).max(1)),
+            part_ends: part_ends.unwrap_or(PartEnds::AtMost(u64::MAX)),
+            segment_start: 0,
+            ended_at: Vec::new(),
             max_gap_ticks: ticks(config.max_gap_ms, scale),
         }
     }
@@ -75,8 +73,9 @@ impl Cutter {
         Ok(())
     }
 
-    /// Takes a sample later than all before it. With a cut it begins a segment.
-    pub(super) fn push(&mut self, sample: Sample, cut: Option<Cut>) -> Result<(), Error> {
+    /// Takes a sample later than all before it. With a cut it begins a segment; with `ends_part` a part.
+    pub(super) fn push(&mut self, sample: Sample, cut: Option<Cut>, ends_part: bool) -> Result<(), Error> {
+        self.ended_at.clear();
         if let Some(mut before) = self.look_ahead.take() {
             let until = sample.dts.saturating_sub(before.dts);
             if until <= self.max_gap_ticks {
@@ -84,8 +83,8 @@ impl Cutter {
             }
             before.duration = self.last_duration;
             self.add(before)?;
-            if until > self.max_gap_ticks {
-                // The samples of a chunk follow each other.
+            // The samples of a chunk follow each other.
+            if until > self.max_gap_ticks || (ends_part && self.may_cut_part()) {
                 self.write_part()?;
             }
         }
@@ -94,6 +93,7 @@ impl Cutter {
         if let Some(cut) = cut {
             self.end_segment()?;
             self.assembler.begin(cut.number, sample.dts, cut.discontinuity);
+            self.segment_start = sample.dts;
         }
         self.look_ahead = Some(sample);
         Ok(())
@@ -127,32 +127,32 @@ impl Cutter {
     /// Adds a sample of known duration; writes the part when the next sample would make it too long.
     fn add(&mut self, sample: Sample) -> Result<(), Error> {
         let duration = u64::from(sample.duration);
-        let too_long = self.is_full_after(duration);
+        let (from, until) = (sample.dts, sample.dts.saturating_add(duration));
+        let too_long = self.is_full_before(from, duration);
         let too_large = self.assembler.is_full_for(sample.data.len());
         if !self.assembler.is_empty() && (too_large || (too_long && self.may_cut_part())) {
             self.write_part()?;
+            self.ended_at.push(from);
         }
         self.assembler.add(sample);
         // The next sample will most likely last as long as this one.
-        if self.is_full_after(duration) && self.may_cut_part() {
+        if self.is_full_before(until, duration) && self.may_cut_part() {
             self.write_part()?;
+            self.ended_at.push(until);
         }
         Ok(())
     }
 
-    /// Whether a sample of this duration would make the part too long.
-    fn is_full_after(&self, duration: u64) -> bool {
-        let pending = self.assembler.pending_duration();
-        match self.part_length {
-            PartLength::About(ticks) => pending + duration / 2 > ticks,
-            PartLength::AtMost(ticks) => pending + duration > ticks,
-        }
+    /// Whether a sample that begins at `dts` and lasts so long belongs to another part than what is pending.
+    fn is_full_before(&self, dts: u64, duration: u64) -> bool {
+        let offset = dts.saturating_sub(self.segment_start);
+        self.part_ends.are_before(self.assembler.pending_duration(), offset, duration)
     }
 
     /// No part is longer from now on.
     pub(super) fn limit_parts(&mut self, longest: Duration) {
         let ticks = longest.as_nanos() * u128::from(self.assembler.scale().get()) / 1_000_000_000;
-        self.part_length = PartLength::AtMost(u64::try_from(ticks).unwrap_or(u64::MAX).max(1));
+        self.part_ends = self.part_ends.limited(u64::try_from(ticks).unwrap_or(u64::MAX).max(1));
     }
 
     /// The last part that a segment may have takes all that is left of it.

@@ -7,25 +7,32 @@ use millstream_media::track::Track;
 use millstream_media::unit::Sample;
 
 use super::assembler::Assembler;
+use super::parts::{EvenParts, PartEnds};
 use super::{Error, MAX_DTS, MAX_QUEUED, SegmenterOutput};
 
 /// One track of an encoder that cuts its segments itself.
 pub struct DictatedSegmenter {
     assembler: Assembler,
-    /// Longest part, in ticks; none if a part is as long as a segment.
-    part_ticks: Option<u64>,
+    /// None if a part is as long as a segment.
+    part_ends: Option<PartEnds>,
+    segment_start: u64,
     next_part: u32,
     /// Where the next sample is due, once one has come.
     due: Option<u64>,
 }
 
 impl DictatedSegmenter {
-    /// A segmenter whose parts are at most `part` long; without, a segment is one part, or as few as it fits into.
-    pub fn new(track: &Track, part: Option<Duration>) -> Self {
-        let ticks = |part: Duration| part.as_nanos() * u128::from(track.timescale.get()) / 1_000_000_000;
+    /// A segmenter of these parts; without, a segment is one part, or as few as it fits into.
+    pub fn new(track: &Track, parts: Option<EvenParts>) -> Self {
+        // Rounded up: a sample that begins where a part does, to the nanosecond, is its first.
+        let ticks = |length: Duration| {
+            let ticks = (length.as_nanos() * u128::from(track.timescale.get())).div_ceil(1_000_000_000);
+            u64::try_from(ticks).unwrap_or(u64::MAX).max(1)
+        };
         DictatedSegmenter {
             assembler: Assembler::new(track.timescale),
-            part_ticks: part.map(|part| u64::try_from(ticks(part)).unwrap_or(u64::MAX).max(1)),
+            part_ends: parts.map(|parts| PartEnds::Every { every: ticks(parts.every), at_most: ticks(parts.longest) }),
+            segment_start: 0,
             next_part: 0,
             due: None,
         }
@@ -48,6 +55,7 @@ impl DictatedSegmenter {
     pub fn cut(&mut self, segment: u64, start: u64) -> Result<(), Error> {
         self.close()?;
         self.assembler.begin(segment, start, false);
+        self.segment_start = start;
         Ok(())
     }
 
@@ -74,17 +82,16 @@ impl DictatedSegmenter {
         }
         let duration = u64::from(sample.duration);
         let is_hole = self.due.is_some_and(|due| sample.dts > due);
-        let is_full = self.part_ticks.is_some_and(|ticks| self.assembler.pending_duration() + duration > ticks);
+        let is_full = self.is_full_before(sample.dts, duration);
         let too_large = self.assembler.is_full_for(sample.data.len());
         if !self.assembler.is_empty() && (is_hole || too_large || (is_full && self.may_cut_part())) {
             self.write_part()?;
         }
-        self.due = Some(sample.dts.saturating_add(duration));
+        let due = sample.dts.saturating_add(duration);
+        self.due = Some(due);
         self.assembler.add(sample);
         // The next sample will most likely last as long as this one.
-        if self.part_ticks.is_some_and(|ticks| self.assembler.pending_duration() + duration > ticks)
-            && self.may_cut_part()
-        {
+        if self.is_full_before(due, duration) && self.may_cut_part() {
             self.write_part()?;
         }
         Ok(true)
@@ -104,6 +111,12 @@ impl DictatedSegmenter {
     /// What is ready next.
     pub fn pull(&mut self) -> Option<SegmenterOutput> {
         self.assembler.pull()
+    }
+
+    /// Whether a sample that begins at `dts` and lasts so long belongs to another part than what is pending.
+    fn is_full_before(&self, dts: u64, duration: u64) -> bool {
+        let (pending, offset) = (self.assembler.pending_duration(), dts.saturating_sub(self.segment_start));
+        self.part_ends.is_some_and(|ends| ends.are_before(pending, offset, duration))
     }
 
     const fn may_cut_part(&self) -> bool {

@@ -8,6 +8,7 @@ use millstream_media::track::Track;
 use millstream_media::unit::Sample;
 
 use super::cutter::{Cut, Cutter, ticks};
+use super::parts::{PartEnds, even_part};
 use super::{ConfigError, Error, SegmenterOutput, Warning};
 
 /// Most audio samples held back until the video of their time is there.
@@ -112,6 +113,8 @@ struct Audio {
     held: VecDeque<Sample>,
     /// Cuts of the video that the audio has not reached, each with its time in audio ticks.
     cuts: VecDeque<(u64, Cut)>,
+    /// Where parts of the video have ended that the audio has not reached, in audio ticks.
+    part_cuts: VecDeque<u64>,
     /// The cut that was reached last, if no sample came since.
     reached: Option<(u64, Cut)>,
     last_dts: Option<u64>,
@@ -132,20 +135,21 @@ impl PassthroughSegmenter {
             next_segment: config.first_segment,
             discontinuity: false,
             video: video.map(|t| Video {
-                cutter: Cutter::new(t, &config),
+                cutter: Cutter::new(t, &config, Some(PartEnds::About(ticks(config.part_ms, t.timescale).max(1)))),
                 waiting: true,
                 warned: false,
                 shift: 0,
                 segment_start: 0,
             }),
             audio: audio.map(|t| Audio {
-                cutter: Cutter::new(t, &config),
+                cutter: Cutter::new(t, &config, video.is_none().then(|| alone(&config, t.timescale))),
                 waiting: true,
                 segment_start: 0,
                 overrun: false,
                 max_segment_ticks: ticks(config.max_segment_ms.saturating_add(config.max_skew_ms), t.timescale),
                 held: VecDeque::new(),
                 cuts: VecDeque::new(),
+                part_cuts: VecDeque::new(),
                 reached: None,
                 last_dts: None,
             }),
@@ -158,11 +162,12 @@ impl PassthroughSegmenter {
         self.next_segment
     }
 
-    /// From now on parts have as many samples as fit into this, and none is longer but for a single sample that is: they
-    /// are of one length then, but for the last of a segment (STANDARDS 1.37).
-    pub fn limit_parts(&mut self, longest: Duration) {
-        let cutters = self.video.iter_mut().map(|v| &mut v.cutter).chain(self.audio.iter_mut().map(|a| &mut a.cutter));
-        cutters.for_each(|cutter| cutter.limit_parts(longest));
+    /// From now on parts of the video have as many samples as fit into this, and none is longer but for a single sample
+    /// that is: they are of one length then, but for the last of a segment (STANDARDS 1.37). Those of the audio are not
+    /// longer than `longest_audio`.
+    pub fn limit_parts(&mut self, longest_video: Duration, longest_audio: Duration) {
+        self.video.iter_mut().for_each(|video| video.cutter.limit_parts(longest_video));
+        self.audio.iter_mut().for_each(|audio| audio.cutter.limit_parts(longest_audio));
     }
 
     /// The configuration or the timeline changes with the next sample: it begins a new segment, marked as a
@@ -233,7 +238,11 @@ impl PassthroughSegmenter {
                 audio.cuts.push_back((at, cut));
             }
         }
-        video.cutter.push(sample, cut)?;
+        video.cutter.push(sample, cut, false)?;
+        if let Some(audio) = &mut self.audio {
+            let to = audio.cutter.assembler.scale();
+            audio.part_cuts.extend(video.cutter.ended_at.iter().map(|at| rescale_up(*at, scale, to)));
+        }
         self.release_audio()
     }
 
@@ -269,7 +278,7 @@ impl PassthroughSegmenter {
         } else {
             None
         };
-        audio.cutter.push(sample, cut)
+        audio.cutter.push(sample, cut, false)
     }
 
     /// What has come out since, track by track in order; `None` when there is no more.
@@ -292,7 +301,7 @@ impl PassthroughSegmenter {
             while let Some(sample) = audio.held.pop_front() {
                 audio.take(sample)?;
             }
-            (audio.cuts, audio.reached) = (VecDeque::new(), None);
+            (audio.cuts, audio.part_cuts, audio.reached) = (VecDeque::new(), VecDeque::new(), None);
         }
         if let Some(v) = &mut self.video {
             v.cutter.finish()?;
@@ -320,6 +329,11 @@ impl PassthroughSegmenter {
             if let Some(sample) = audio.held.pop_front() {
                 audio.take(sample)?;
             }
+        }
+        while let (Some(t), Some(at)) = (reached, audio.part_cuts.front())
+            && at.saturating_add(skew) < t
+        {
+            audio.part_cuts.pop_front();
         }
         // Audio that has fallen silent does not hold its segments open.
         while let (Some(t), Some(&(at, cut))) = (reached, audio.cuts.front())
@@ -350,6 +364,8 @@ impl Audio {
                 self.cutter.assembler.warn(Warning::EmptySegment { segment: passed.number });
             }
         }
+        let passed = self.part_cuts.partition_point(|at| *at <= sample.dts);
+        let ends_part = self.part_cuts.drain(..passed).next().is_some();
         if self.reached.is_some_and(|(at, _)| sample.dts < at) || sample.dts < self.cutter.earliest {
             self.cutter.assembler.warn(Warning::Late { dts: sample.dts });
             return Ok(());
@@ -369,8 +385,14 @@ impl Audio {
             }
             return Ok(());
         }
-        self.cutter.push(sample, cut)
+        self.cutter.push(sample, cut, ends_part)
     }
+}
+
+/// Parts of audio without video: equal ones.
+fn alone(config: &PassthroughConfig, scale: Timescale) -> PartEnds {
+    let every = even_part(ticks(config.target_ms, scale), ticks(config.part_ms, scale));
+    PartEnds::Every { every, at_most: u64::MAX }
 }
 
 /// `t` in another scale, rounded up.

@@ -1,5 +1,6 @@
 //! Passthrough: cuts at the source's own random access points, in all tracks at once.
 
+use millstream_media::segment::Chunk;
 use millstream_media::time::Timescale;
 use millstream_media::track::Track;
 use millstream_media::unit::Sample;
@@ -152,17 +153,46 @@ fn reordering_leaves_no_offset_at_the_start() {
     assert_eq!(bench.video.segments[0].end.start, START + 3000);
 }
 
-/// STANDARDS 1.37: no part over the part target; none below 85% of it but a segment's last.
+/// STANDARDS 1.37: no part over the part target; none below 85% of it but a segment's last. Parts of audio end where those
+/// of the video do, to the frame, so that no segment of it ends with a part of a frame or two.
 #[test]
 fn parts_fit_the_part_target() {
-    let mut bench = Bench::new(segmenter());
-    bench.both(frames(0..300, 60), audio_frames(0..480)).flush();
-    for (said, target) in [(&bench.video, 45_000), (&bench.audio, 24_000)] {
-        assert!(said.segments.len() >= 5);
-        for s in &said.segments {
-            let (last, others) = s.chunks.split_last().unwrap();
-            assert!(last.duration <= target);
-            assert!(others.iter().all(|c| c.duration <= target && c.duration * 100 >= target * 85));
+    // Ticks of a picture, pictures of a group of about 2 s.
+    for (picture, gop) in [(3000, 60), (3003, 60), (3600, 50), (1500, 120), (3750, 48), (3754, 48), (18_000, 10)] {
+        let mut bench = Bench::new(segmenter());
+        let video = (0..5 * gop).map(|k| sample(START + k * picture, 0, k.is_multiple_of(gop))).collect();
+        bench.both(video, audio_frames(0..468)).flush();
+        let longest = |said: &Said| said.segments.iter().flat_map(|s| &s.chunks).map(|c| c.duration).max().unwrap();
+        let (of_video, of_audio) = (longest(&bench.video), longest(&bench.audio));
+        assert!(of_video <= 45_000 + picture / 2, "{picture}: {of_video}");
+        assert!(of_audio <= (of_video * 48 / 90).div_ceil(1024) * 1024, "{picture}: {of_audio} behind {of_video}");
+        assert!(bench.video.segments.len() >= 4 && bench.audio.segments.len() >= 4);
+        for (pictures, sound) in bench.video.segments.iter().zip(&bench.audio.segments).take(4) {
+            assert_eq!(pictures.chunks.len(), sound.chunks.len(), "{picture}");
+            let (_, others) = pictures.chunks.split_last().unwrap();
+            assert!(others.iter().all(|c| c.duration * 100 >= of_video * 85), "{picture}");
+            for (p, s) in pictures.chunks.iter().zip(&sound.chunks) {
+                let off = i128::from(s.duration) * 90 - i128::from(p.duration) * 48;
+                assert!(off.abs() < 1024 * 90, "{picture}: {} of video, {} of audio", p.duration, s.duration);
+            }
+        }
+    }
+}
+
+/// Without video, segments of audio are divided into equal parts, to the frame.
+#[test]
+fn parts_of_audio_alone_are_equal() {
+    for (target_ms, part_ms, parts) in [(2000, 500, 4), (2000, 300, 7), (6000, 1000, 6), (1000, 2000, 1)] {
+        let config = PassthroughConfig { target_ms, part_ms, ..CONFIG };
+        let mut bench = Bench::new(PassthroughSegmenter::new(config, None, Some(&tracks().1)).unwrap());
+        bench.audio(audio_frames(0..2000)).flush();
+        let (_, whole) = bench.audio.segments.split_last().unwrap();
+        assert!(whole.len() >= 6);
+        let of = u64::from(target_ms) * 48 / parts;
+        for segment in whole {
+            assert_eq!(segment.chunks.len() as u64, parts);
+            let near = |c: &Chunk| c.duration + 1024 * 2 > of && c.duration < of + 1024;
+            assert!(segment.chunks.iter().all(near), "{target_ms}/{part_ms}");
         }
     }
 }
