@@ -23,6 +23,7 @@ pub fn check(data: &[u8]) {
         systems: &ALL[..count],
         period: (flags & 8 != 0).then_some(7),
         audio_key: flags & 16 != 0,
+        recipient: None,
     };
     let taken = match request.read(answer) {
         Ok(taken) => taken,

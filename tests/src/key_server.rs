@@ -1,7 +1,9 @@
-//! A small key server that speaks SPEKE 2.0, and what it was asked. It can be told to be away.
+//! A small key server that speaks SPEKE 2.0, and what it was asked. It can be told to be away, and encrypts keys by openssl
+//! for those who send a certificate.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -97,7 +99,10 @@ fn serve(stream: TcpStream, away: bool, asked: &Mutex<Vec<Asked>>, keys: &Mutex<
     if away {
         return stream.write_all(b"HTTP/1.1 503 Away\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     }
-    let answer = answer(&body, keys);
+    let mut answer = answer(&body, keys);
+    if let Some(certificate) = certificate(&body) {
+        answer = sealed(answer, certificate);
+    }
     asked.lock().unwrap().push(Asked { headers, raw, body });
     let head = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nX-Speke-Version: 2.0\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
@@ -105,6 +110,68 @@ fn serve(stream: TcpStream, away: bool, asked: &Mutex<Vec<Asked>>, keys: &Mutex<
     );
     stream.write_all(head.as_bytes())?;
     stream.write_all(answer.as_bytes())
+}
+
+/// The certificate that keys are to be encrypted for, in base64.
+fn certificate(body: &str) -> Option<&str> {
+    Some(body.split_once("<ds:X509Certificate>")?.1.split_once('<')?.0)
+}
+
+/// What openssl makes of bytes.
+fn openssl(arguments: &[&str], input: &[u8]) -> Vec<u8> {
+    let mut child = Command::new("openssl")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("openssl is not installed");
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let out = child.wait_with_output().unwrap();
+    assert!(out.status.success(), "openssl {arguments:?}");
+    out.stdout
+}
+
+/// The answer with its keys encrypted for a certificate: CPIX 2.3 delivery data.
+fn sealed(answer: String, certificate: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("certificate.pem");
+    let lines: Vec<&str> = certificate.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"));
+    std::fs::write(&file, pem).unwrap();
+    let file = file.to_str().unwrap();
+    let wrap = |key: &[u8]| {
+        openssl(&["pkeyutl", "-encrypt", "-certin", "-inkey", file, "-pkeyopt", "rsa_padding_mode:oaep"], key)
+    };
+    let (document, mac) = ([0x5a_u8; 32], [0xa5_u8; 64]);
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let value = |method: &str, bytes: &[u8]| {
+        format!(
+            "<pskc:EncryptedValue><enc:EncryptionMethod Algorithm=\"http://www.w3.org/2001/04/xmlenc#{method}\"/>\
+             <enc:CipherData><enc:CipherValue>{}</enc:CipherValue></enc:CipherData></pskc:EncryptedValue>",
+            base64(bytes)
+        )
+    };
+    let mut pieces = answer.split("<pskc:PlainValue>");
+    let mut out = pieces.next().unwrap().to_owned();
+    for (n, piece) in pieces.enumerate() {
+        let (plain, rest) = piece.split_once("</pskc:PlainValue>").unwrap();
+        let plain = openssl(&["base64", "-d", "-A"], plain.as_bytes());
+        let iv = [n as u8 + 1; 16];
+        let cipher = openssl(&["enc", "-aes-256-cbc", "-K", &hex(&document), "-iv", &hex(&iv)], &plain);
+        let cipher = [&iv[..], &cipher].concat();
+        let key = format!("hexkey:{}", hex(&mac));
+        let code = openssl(&["dgst", "-sha512", "-mac", "HMAC", "-macopt", &key, "-binary"], &cipher);
+        out += &format!("{}<pskc:ValueMAC>{}</pskc:ValueMAC>{rest}", value("aes256-cbc", &cipher), base64(&code));
+    }
+    let delivery = format!(
+        " xmlns:enc=\"http://www.w3.org/2001/04/xmlenc#\"><cpix:DeliveryDataList><cpix:DeliveryData id=\"millstream\">\
+         <cpix:DocumentKey Algorithm=\"http://www.w3.org/2001/04/xmlenc#aes256-cbc\"><cpix:Data><pskc:Secret>{}</pskc:Secret>\
+         </cpix:Data></cpix:DocumentKey><cpix:MACMethod Algorithm=\"http://www.w3.org/2001/04/xmldsig-more#hmac-sha512\">\
+         <cpix:Key>{}</cpix:Key></cpix:MACMethod></cpix:DeliveryData></cpix:DeliveryDataList><cpix:ContentKeyList>",
+        value("rsa-oaep-mgf1p", &wrap(&document)),
+        value("rsa-oaep-mgf1p", &wrap(&mac))
+    );
+    out.replacen("><cpix:ContentKeyList>", &delivery, 1)
 }
 
 fn attribute<'a>(element: &'a str, name: &str) -> &'a str {

@@ -192,6 +192,35 @@ fn requests_are_signed_for_amazons_gateway() {
     assert!(!server.log().contains(SECRET) && !server.log().contains("of+the/test"));
 }
 
+/// "Content key encryption" of SPEKE: what goes over the wire has no key in it that could be read.
+#[test]
+fn keys_come_encrypted_for_a_certificate() {
+    let keys = KeyServer::start();
+    let mut server = server_in(&keys, "", "headers = \"news.headers\"\ncertificate = \"news.pem\"", &[]);
+    let _publisher = Publisher::start(&server, "test-key-demo", &Source::small());
+    wait_for("the file to be missed", UP, || server.log().contains("news.pem cannot be read").then_some(()));
+    assert!(keys.asked().is_empty(), "asked without the certificate");
+    server.stop();
+    let folder = server.folder().join("data/content-keys");
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=millstream", "-days", "30"])
+        .args(["-keyout", "key.pem", "-out", "certificate.pem"])
+        .current_dir(&folder)
+        .output()
+        .expect("openssl is not installed");
+    assert!(made.status.success(), "{made:?}");
+    let parts = ["certificate.pem", "key.pem"].map(|name| std::fs::read_to_string(folder.join(name)).unwrap());
+    std::fs::write(folder.join("news.pem"), parts.concat()).unwrap();
+    server.start_again();
+    let _publisher = Publisher::start(&server, "test-key-demo", &Source::small());
+    let mut viewer = server.viewer("demo");
+    let name = viewer.wait_listed(2, UP);
+    assert_eq!(played(&mut viewer, &name, &keys).len(), 1);
+    let asked = keys.asked().swap_remove(0);
+    assert!(asked.body.contains("<cpix:DeliveryData id="), "{}", asked.body);
+    assert!(!asked.body.contains("PRIVATE") && !server.log().contains("PRIVATE"));
+}
+
 #[test]
 fn without_a_first_key_nothing_goes_out_until_there_is_one() {
     let keys = KeyServer::start();

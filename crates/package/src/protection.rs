@@ -5,12 +5,14 @@
 //! and no chance in it: two origins with the same key and the same chunks hold the same bytes.
 //!
 //! - [`Encryptor`]: one track under one key; [`Stage`]: the tracks of a channel, and when keys change.
-//! - [`keys`]: keys, which are never written out; [`cpix`]: the document by which a key server gives them.
+//! - [`keys`]: keys, which are never written out; [`cpix`]: the document by which a key server gives them; [`sealed`]: those
+//!   that it encrypts for us.
 //! - [`systems`]: what manifests say of ClearKey.
 
 mod cipher;
 pub mod cpix;
 pub mod keys;
+pub mod sealed;
 mod stage;
 mod subsamples;
 pub mod systems;

@@ -1,16 +1,31 @@
 //! What is asked of a key server and what is made of its answers: CPIX 2.3 in SPEKE 2.0.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use std::sync::LazyLock;
+
+use aws_lc_rs::cipher::{AES_256, EncryptionContext, PaddedBlockEncryptingKey, UnboundCipherKey};
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::hmac;
+use aws_lc_rs::iv::FixedLength;
+use aws_lc_rs::rsa::{KeySize, OAEP_SHA1_MGF1SHA1, OaepPublicEncryptingKey, PrivateDecryptingKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use millstream_media::protection::{KeyId, KeySystem, Scheme, pssh};
 use millstream_package::protection::cpix::{Error, MAX_ANSWER, Request};
+use millstream_package::protection::sealed::{Recipient, RecipientError};
 use proptest::prelude::*;
 
 const ALL: [KeySystem; 3] = [KeySystem::Widevine, KeySystem::PlayReady, KeySystem::FairPlay];
 
 fn request(systems: &[KeySystem]) -> Request<'_> {
-    Request { content_id: "news & <more>", scheme: Scheme::Cbcs, systems, period: Some(7), audio_key: true }
+    Request {
+        content_id: "news & <more>",
+        scheme: Scheme::Cbcs,
+        systems,
+        period: Some(7),
+        audio_key: true,
+        recipient: None,
+    }
 }
 
 fn encode(text: impl AsRef<[u8]>) -> String {
@@ -187,11 +202,156 @@ fn what_cannot_be_used_is_refused_as_a_whole() {
     }
 }
 
+/// A certificate as far as it matters here, its key, and what the key server knows of it.
+struct Sealer {
+    recipient: Recipient,
+    public: OaepPublicEncryptingKey,
+}
+
+impl Sealer {
+    fn new() -> Self {
+        let key = PrivateDecryptingKey::generate(KeySize::Rsa2048).unwrap();
+        let public: PublicKeyX509Der<'_> = key.public_key().as_der().unwrap();
+        let certificate = [b"before", public.as_ref(), b"after"].concat();
+        let der: Pkcs8V1Der<'_> = key.as_der().unwrap();
+        Sealer {
+            recipient: Recipient::new(&certificate, der.as_ref()).unwrap(),
+            public: OaepPublicEncryptingKey::new(key.public_key()).unwrap(),
+        }
+    }
+
+    fn wrapped(&self, key: &[u8]) -> String {
+        let mut out = vec![0; self.public.ciphertext_size()];
+        encode(self.public.encrypt(&OAEP_SHA1_MGF1SHA1, key, &mut out, None).unwrap())
+    }
+
+    /// The answer with its keys encrypted, in the form of SPEKE's documentation.
+    fn seal(&self, text: String) -> String {
+        const DOCUMENT: [u8; 32] = [0x33; 32];
+        const MAC: [u8; 64] = [0x44; 64];
+        let method =
+            |name: &str| format!("<enc:EncryptionMethod Algorithm=\"http://www.w3.org/2001/04/xmlenc#{name}\"/>");
+        let value = |name: &str, text: &str| {
+            format!(
+                "<k:EncryptedValue>{}<enc:CipherData><enc:CipherValue>{text}</enc:CipherValue></enc:CipherData></k:EncryptedValue>",
+                method(name)
+            )
+        };
+        let delivery = format!(
+            "<cpix:DeliveryDataList><cpix:DeliveryData id=\"millstream\"><cpix:DeliveryKey/>\
+             <cpix:DocumentKey Algorithm=\"http://www.w3.org/2001/04/xmlenc#aes256-cbc\"><cpix:Data><k:Secret>{}<k:ValueMAC>AAAA\
+             </k:ValueMAC></k:Secret></cpix:Data></cpix:DocumentKey>\
+             <cpix:MACMethod Algorithm=\"http://www.w3.org/2001/04/xmldsig-more#hmac-sha512\"><cpix:Key>{}</cpix:Key>\
+             </cpix:MACMethod></cpix:DeliveryData></cpix:DeliveryDataList><cpix:ContentKeyList>",
+            value("rsa-oaep-mgf1p", &self.wrapped(&DOCUMENT)),
+            value("rsa-oaep-mgf1p", &self.wrapped(&MAC))
+        );
+        let mut text = text.replace("<cpix:ContentKeyList>", &delivery);
+        for n in 0..2_u8 {
+            let key = UnboundCipherKey::new(&AES_256, &DOCUMENT).unwrap();
+            let mut sealed = vec![n; 16];
+            let context = EncryptionContext::Iv128(FixedLength::from([0x55; 16]));
+            let key = PaddedBlockEncryptingKey::cbc_pkcs7(key).unwrap();
+            key.less_safe_encrypt(&mut sealed, context).unwrap();
+            let sealed = [&[0x55; 16][..], &sealed].concat();
+            let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA512, &MAC), &sealed);
+            text = text.replace(
+                &format!("<k:PlainValue>\n{}\n</k:PlainValue>", encode([n; 16])),
+                &format!("{}<k:ValueMAC>{}</k:ValueMAC>", value("aes256-cbc", &encode(sealed)), encode(mac)),
+            );
+        }
+        text.replace("xmlns:k=", "xmlns:enc=\"http://www.w3.org/2001/04/xmlenc#\" xmlns:k=")
+    }
+}
+
+/// CPIX delivery data, "content key encryption" in SPEKE.
+#[test]
+fn keys_that_are_encrypted_for_our_certificate() {
+    let (sealer, other) = (sealer(), Sealer::new());
+    let request = Request { recipient: Some(&sealer.recipient), ..request(&ALL) };
+    let asked = request.to_xml();
+    assert!(asked.find("<ds:X509Certificate>").unwrap() < asked.find("<cpix:ContentKeyList>").unwrap(), "{asked}");
+    assert!(!format!("{request:?}").contains("PRIVATE"));
+
+    let sealed = answer(&request, |text| sealer.seal(text));
+    assert!(!String::from_utf8_lossy(&sealed).contains(&encode([1; 16])), "the keys are in the clear");
+    let keys = request.read(&sealed).unwrap();
+    assert_eq!((keys.pair.video.expose(), keys.pair.audio.expose()), (&[0; 16], &[1; 16]));
+    assert_eq!(keys.pair.video.iv(), [9; 16]);
+    let without_mac = |text: String| {
+        let text = sealer.seal(text);
+        let (from, to) = (text.find("<cpix:MACMethod").unwrap(), text.find("</cpix:DeliveryData>").unwrap());
+        text.replacen(&text[from..to], "", 1)
+    };
+    assert_eq!(request.read(&answer(&request, without_mac)).unwrap().pair, keys.pair, "MACs are the server's choice");
+
+    type Case<'a> = (&'a str, Box<dyn Fn(String) -> String + 'a>, fn(&Error) -> bool);
+    let swap = |from: &'static str, to: &'static str| -> Box<dyn Fn(String) -> String + '_> {
+        Box::new(move |text| {
+            let text = sealer.seal(text);
+            assert!(text.contains(from), "no {from}");
+            text.replace(from, to)
+        })
+    };
+    let cases: Vec<Case<'_>> = vec![
+        ("keys in the clear", Box::new(|text| text), |e| *e == Error::Clear),
+        (
+            "for another certificate",
+            Box::new(|text| other.seal(text)),
+            |e| matches!(e, Error::Delivery(why) if why.contains("not encrypted for this certificate")),
+        ),
+        ("another way to wrap", swap("#rsa-oaep-mgf1p", "#rsa-1_5"), |e| matches!(e, Error::Delivery(_))),
+        ("another cipher", swap("#aes256-cbc\"/>", "#aes128-cbc\"/>"), |e| matches!(e, Error::Value { .. })),
+        ("another MAC", swap("#hmac-sha512", "#hmac-md5"), |e| matches!(e, Error::Delivery(_))),
+        (
+            "no delivery data",
+            Box::new(|text| sealer.seal(text).replace("DeliveryData ", "Other ").replace("DeliveryData>", "Other>")),
+            |e| matches!(e, Error::Delivery(why) if why.contains("none for us")),
+        ),
+        // The IV is 0x55 throughout: another one would change the key, were it not for the MAC.
+        (
+            "a changed IV",
+            swap("VVVVVVVVVVVVVVVVVVVVV", "VVVVVVVVVVVVVVVVVVVVA"),
+            |e| matches!(e, Error::Value { why, .. } if why.contains("ValueMAC")),
+        ),
+        (
+            "no MAC of a key",
+            swap("k:ValueMAC", "k:Other"),
+            |e| matches!(e, Error::Value { why, .. } if why.contains("ValueMAC")),
+        ),
+    ];
+    for (what, change, expected) in cases {
+        let error = request.read(&answer(&request, change)).unwrap_err();
+        assert!(expected(&error), "{what}: {error}");
+    }
+    let plain = Request { recipient: None, ..request.clone() };
+    assert_eq!(plain.read(&sealed).unwrap_err(), Error::Encrypted);
+}
+
+#[test]
+fn a_certificate_and_its_key_belong_together() {
+    let key = PrivateDecryptingKey::generate(KeySize::Rsa2048).unwrap();
+    let der: Pkcs8V1Der<'_> = key.as_der().unwrap();
+    assert_eq!(Recipient::new(b"of somebody else", der.as_ref()).unwrap_err(), RecipientError::Other);
+    assert_eq!(Recipient::new(b"x", b"no key").unwrap_err(), RecipientError::Key);
+}
+
+/// Made once: a key takes a while.
+fn sealer() -> &'static Sealer {
+    static SEALER: LazyLock<Sealer> = LazyLock::new(Sealer::new);
+    &SEALER
+}
+
 proptest! {
     #[test]
-    fn nothing_a_key_server_sends_panics(at in any::<prop::sample::Index>(), bytes in prop::collection::vec(any::<u8>(), 0..6)) {
-        let request = request(&ALL);
-        let mut answer = answer(&request, |text| text);
+    fn nothing_a_key_server_sends_panics(
+        at in any::<prop::sample::Index>(),
+        bytes in prop::collection::vec(any::<u8>(), 0..6),
+        is_sealed in any::<bool>(),
+    ) {
+        let recipient = is_sealed.then_some(&sealer().recipient);
+        let request = Request { recipient, ..request(&ALL) };
+        let mut answer = answer(&request, |text| if is_sealed { sealer().seal(text) } else { text });
         let at = at.index(answer.len());
         let end = (at + bytes.len()).min(answer.len());
         answer.splice(at..end, bytes);

@@ -44,6 +44,10 @@ pub struct SpekeConfig {
     /// Name of a file in the folder `content-keys` with lines `Name: value` that are sent as headers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub headers: Option<String>,
+    /// Name of a file in the folder `content-keys` with an RSA certificate and its private key (PEM, PKCS #8), for which the
+    /// key server encrypts keys; else they come as they are, over TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
     /// Region of an Amazon API Gateway whose requests are signed (SigV4) with AWS credentials of the environment, a profile
     /// or the machine's role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,10 +87,12 @@ impl SpekeConfig {
         if !self.aws_region.as_ref().is_none_or(is_region) {
             return Err("speke.aws_region is no region; write one such as eu-west-1".into());
         }
-        match &self.headers {
-            Some(name) if !is_plain_name(name) => Err("speke.headers is no plain file name".into()),
-            _ => Ok(()),
+        for (what, name) in [("headers", &self.headers), ("certificate", &self.certificate)] {
+            if name.as_ref().is_some_and(|name| !is_plain_name(name)) {
+                return Err(format!("speke.{what} is no plain file name"));
+            }
         }
+        Ok(())
     }
 }
 
@@ -162,6 +168,11 @@ mod tests {
                 "clear_key",
             ),
             (r#"{"speke": {"url": "https://k.example/", "systems": []}}"#.to_owned(), "names none"),
+            (speke("https://k.example/").replace("\"url\"", "\"headers\": \"../a\", \"url\""), "speke.headers is no"),
+            (
+                speke("https://k.example/").replace("\"url\"", "\"certificate\": \"/a\", \"url\""),
+                "speke.certificate is no",
+            ),
             (r#"{"speke": {"url": "https://k.example/", "systems": ["widevine", "widevine"]}}"#.to_owned(), "twice"),
         ] {
             assert!(check(&bad).is_err_and(|said| said.contains(why)), "{bad}");

@@ -10,11 +10,12 @@ use millstream_control::channel::ChannelConfig;
 use millstream_control::status::StatusHandle;
 use millstream_media::protection::KeyId;
 use millstream_package::protection::keys::{ContentKey, KeyPair, parse_key_file};
+use millstream_package::protection::sealed::Recipient;
 use millstream_package::protection::systems::{ClearKeyUrls, clear_key, common_pssh};
 use millstream_package::protection::{Announce, Stage};
 use millstream_telemetry::Metrics;
 
-use super::speke::KeyClient;
+use super::speke::{Credentials, KeyClient, read_recipient};
 
 /// The service that Amazon's API Gateway is in signatures.
 const GATEWAY: &str = "execute-api";
@@ -68,7 +69,9 @@ impl Shelf {
             let how = (protection.scheme, segments.is_some());
             let signer = speke.aws_region.as_ref().map(|region| Signer::open(&self.environment, GATEWAY, region));
             let signer = signer.transpose().map_err(|error| format!("speke.aws_region: {error}"))?;
-            let source = KeyClient::start(config, speke, how, (&headers, signer), telling)?;
+            let recipient = speke.certificate.as_ref().map(|file| self.recipient(file)).transpose()?;
+            let credentials = Credentials { headers, signer, recipient };
+            let source = KeyClient::start(config, speke, how, credentials, telling)?;
             return Ok(Some(Stage::from_source(protection.scheme, Box::new(source), segments)));
         }
         let pairs = self.read(protection.keys.as_deref().unwrap_or_default())?;
@@ -92,6 +95,10 @@ impl Shelf {
 
     fn read(&self, name: &str) -> Result<Vec<KeyPair>, String> {
         parse_key_file(&self.text(name)?).map_err(|error| format!("{}: {error}", self.folder.join(name).display()))
+    }
+
+    fn recipient(&self, name: &str) -> Result<Recipient, String> {
+        read_recipient(&self.text(name)?).map_err(|error| format!("{}: {error}", self.folder.join(name).display()))
     }
 
     fn text(&self, name: &str) -> Result<String, String> {

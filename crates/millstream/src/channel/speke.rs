@@ -13,7 +13,10 @@ use millstream_media::protection::{Scheme, Signalling};
 use millstream_package::protection::KeySource;
 use millstream_package::protection::cpix::{MAX_ANSWER, PeriodKeys, Request};
 use millstream_package::protection::keys::{ContentKey, KeyPair};
+use millstream_package::protection::sealed::Recipient;
 use millstream_telemetry::KeyServerMetrics;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -58,6 +61,18 @@ struct Asked {
     rotates: bool,
     headers: Vec<(String, String)>,
     signer: Option<Signer>,
+    recipient: Option<Recipient>,
+}
+
+/// What the server's files say for a key server.
+#[derive(Default)]
+pub struct Credentials {
+    /// Lines `Name: value`.
+    pub headers: String,
+    /// Who signs requests.
+    pub signer: Option<Signer>,
+    /// For whom keys are encrypted.
+    pub recipient: Option<Recipient>,
 }
 
 impl KeyClient {
@@ -69,7 +84,7 @@ impl KeyClient {
         config: &ChannelConfig,
         speke: &SpekeConfig,
         (scheme, rotates): (Scheme, bool),
-        (headers, signer): (&str, Option<Signer>),
+        Credentials { headers, signer, recipient }: Credentials,
         (status, metrics): (StatusHandle, KeyServerMetrics),
     ) -> Result<Self, String> {
         let shared = Shared { channel: config.name.clone(), periods: Mutex::default(), status, metrics };
@@ -77,12 +92,13 @@ impl KeyClient {
         let own =
             [("content-type", "application/xml"), ("x-speke-version", "2.0"), ("x-speke-user-agent", "millstream")];
         let mut all = own.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        all.extend(read_headers(headers)?);
+        all.extend(read_headers(&headers)?);
         if signer.is_some() && all.iter().any(|(name, _)| name == "authorization") {
             return Err("speke.headers has an Authorization, which speke.aws_region makes; leave one out".to_owned());
         }
         let agent = outbound::agent(TIMEOUT);
-        let asked = Asked { agent, speke: speke.clone(), content_id, scheme, rotates, headers: all, signer };
+        let speke = speke.clone();
+        let asked = Asked { agent, speke, content_id, scheme, rotates, headers: all, signer, recipient };
         let shared = Arc::new(shared);
         let (wanted, asks) = watch::channel((!rotates).then_some(0));
         let task = tokio::spawn(fetch(Arc::clone(&shared), Arc::new(asked), asks)).abort_handle();
@@ -209,6 +225,7 @@ impl Asked {
             systems: &self.speke.systems,
             period: self.rotates.then_some(period),
             audio_key: self.speke.audio_key,
+            recipient: self.recipient.as_ref(),
         }
     }
 
@@ -227,6 +244,21 @@ impl Asked {
         let body = answer.body_mut().with_config().limit(limit).read_to_vec().map_err(|error| error.to_string())?;
         self.request(period).read(&body).map_err(|error| error.to_string())
     }
+}
+
+/// A certificate and its private key in PEM, in any order; further certificates, a chain, are passed over.
+///
+/// # Errors
+/// What is missing or wrong.
+pub fn read_recipient(pem: &str) -> Result<Recipient, String> {
+    let certificate = CertificateDer::from_pem_slice(pem.as_bytes());
+    let certificate = certificate.map_err(|_| "there is no certificate (BEGIN CERTIFICATE)".to_owned())?;
+    let key = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes());
+    let key = key.map_err(|_| {
+        "there is no private key in PKCS #8 (BEGIN PRIVATE KEY); openssl pkcs8 -topk8 -nocrypt makes one of another form"
+            .to_owned()
+    })?;
+    Recipient::new(&certificate, key.secret_pkcs8_der()).map_err(|error| error.to_string())
 }
 
 /// Lines `Name: value`; `#` begins a comment line.

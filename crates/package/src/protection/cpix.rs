@@ -1,5 +1,7 @@
 //! The document that is exchanged with a key server: CPIX 2.3 as SPEKE 2.0 has it. Text in, text out.
 
+mod document;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -7,14 +9,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use millstream_media::protection::{DashSystem, KeyId, KeySystem, Scheme, Signalling};
-use quick_xml::XmlVersion;
 use quick_xml::escape::escape;
-use quick_xml::events::{BytesStart, Event};
+use quick_xml::events::Event;
 use quick_xml::name::ResolveResult;
-use quick_xml::reader::{NsReader, Reader};
+use quick_xml::reader::NsReader;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::keys::{ContentKey, KeyPair};
+use super::sealed::{CBC, Recipient};
+use document::Document;
 
 /// Longest answer of a key server that is read, in bytes.
 pub const MAX_ANSWER: usize = 1 << 20;
@@ -24,6 +27,8 @@ const MAX_DATA: usize = 64 * 1024;
 const MAX_DEPTH: usize = 32;
 /// Most lines of one kind for one key of one system.
 const MAX_LINES: usize = 4;
+/// What our delivery data is called.
+const DELIVERY: &str = "millstream";
 
 /// Why an answer cannot be used. None of these repeats a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,9 +42,15 @@ pub enum Error {
     /// A key that was asked for is not there.
     #[error("the answer has no key for {0}")]
     NoKey(KeyId),
-    /// A key is sent encrypted.
-    #[error("the answer has encrypted keys; let the server send them in pskc:PlainValue")]
+    /// A key is sent encrypted, though no certificate was sent.
+    #[error("the answer has encrypted keys; set speke.certificate, or let the server send pskc:PlainValue")]
     Encrypted,
+    /// A key is sent in the clear, though a certificate was sent.
+    #[error("the answer has keys in the clear, though they are to be encrypted for speke.certificate")]
+    Clear,
+    /// Encrypted keys cannot be opened.
+    #[error("the answer's delivery data cannot be used: {0}")]
+    Delivery(&'static str),
     /// Something is not what its place asks for.
     #[error("{what} of key {key} is not valid: {why}")]
     Value {
@@ -61,7 +72,7 @@ pub enum Error {
 }
 
 /// What is asked of a key server, for one crypto period of one channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Request<'a> {
     /// The content's name at the key server.
     pub content_id: &'a str,
@@ -73,6 +84,8 @@ pub struct Request<'a> {
     pub period: Option<u64>,
     /// Whether sound has a key of its own.
     pub audio_key: bool,
+    /// For whom keys are to be encrypted; none if they are to come in the clear.
+    pub recipient: Option<&'a Recipient>,
 }
 
 /// What a key server gave: keys, and what is said of each.
@@ -110,10 +123,21 @@ impl Request<'_> {
         let scheme = self.scheme.as_str();
         let mut out = format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<cpix:CPIX contentId=\"{}\" version=\"2.3\" \
-             xmlns:cpix=\"urn:dashif:org:cpix\" xmlns:pskc=\"urn:ietf:params:xml:ns:keyprov:pskc\">\n<cpix:ContentKeyList>\n",
+             xmlns:cpix=\"urn:dashif:org:cpix\" xmlns:pskc=\"urn:ietf:params:xml:ns:keyprov:pskc\"",
             escape(self.content_id)
         );
         // Writing to a String cannot fail.
+        if let Some(recipient) = self.recipient {
+            let _ = write!(
+                out,
+                " xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\" xmlns:enc=\"http://www.w3.org/2001/04/xmlenc#\">\n\
+                 <cpix:DeliveryDataList>\n<cpix:DeliveryData id=\"{DELIVERY}\">\n<cpix:DeliveryKey>\n<ds:X509Data>\n\
+                 <ds:X509Certificate>{}</ds:X509Certificate>\n</ds:X509Data>\n</cpix:DeliveryKey>\n\
+                 </cpix:DeliveryData>\n</cpix:DeliveryDataList",
+                recipient.certificate()
+            );
+        }
+        out.push_str(">\n<cpix:ContentKeyList>\n");
         for (id, _) in &keys {
             let _ = writeln!(out, "<cpix:ContentKey kid=\"{id}\" commonEncryptionScheme=\"{scheme}\"/>");
         }
@@ -168,12 +192,21 @@ impl Request<'_> {
         }
         let text = std::str::from_utf8(answer).map_err(|_| Error::Form("it is not UTF-8".to_owned()))?;
         let document = Document::parse(text)?;
+        let opened = self.recipient.map(|recipient| document.open(recipient)).transpose()?;
         let key = |id: KeyId| -> Result<ContentKey, Error> {
             let sent = document.keys.get(&id).ok_or(Error::NoKey(id))?;
-            let plain = match (&sent.plain, sent.encrypted) {
-                (Some(plain), _) => sixteen(plain, "the value", id)?,
-                (None, true) => return Err(Error::Encrypted),
-                (None, false) => return Err(Error::NoKey(id)),
+            let plain = match (&sent.plain, &sent.sealed.value, &opened) {
+                (_, Some(value), Some(keys)) => {
+                    let what = "the encrypted value";
+                    sent.sealed.is(CBC).map_err(|why| Error::Value { what, key: id, why })?;
+                    let mac = sent.mac.as_deref().map(|mac| decoded(mac, "ValueMAC", id)).transpose()?;
+                    let opened = keys.content_key(&decoded(value, what, id)?, mac.as_deref());
+                    opened.map_err(|why| Error::Value { what, key: id, why })?
+                }
+                (Some(_), None, Some(_)) => return Err(Error::Clear),
+                (Some(plain), _, None) => sixteen(plain, "the value", id)?,
+                (None, Some(_), None) => return Err(Error::Encrypted),
+                (None, None, _) => return Err(Error::NoKey(id)),
             };
             let iv = sent.iv.as_deref().map(|iv| sixteen(iv, "explicitIV", id)).transpose()?;
             Ok(ContentKey::new(id, plain, iv))
@@ -260,7 +293,7 @@ fn lines(sent: &[String], prefix: &str, key: KeyId) -> Result<Vec<String>, Error
         for list in text.lines().filter_map(|line| line.trim().strip_prefix(prefix)) {
             // STANDARDS 1.51: what is encrypted is cbcs.
             if !list.starts_with("METHOD=SAMPLE-AES,") || list.chars().any(char::is_control) {
-                return Err(Error::Value { what: WHAT, key, why: "its METHOD is not SAMPLE-AES" });
+                return Err(Error::Value { what: WHAT, key, why: "it does not begin with METHOD=SAMPLE-AES" });
             }
             out.push(list.to_owned());
         }
@@ -307,138 +340,4 @@ fn fragment(text: &str, key: KeyId) -> Result<String, Error> {
             }
         }
     }
-}
-
-/// A key as it was sent, in base64.
-#[derive(Default)]
-struct SentKey {
-    plain: Option<String>,
-    encrypted: bool,
-    iv: Option<String>,
-}
-
-/// What was sent of a system, in base64.
-#[derive(Default)]
-struct SentSystem {
-    pssh: Option<String>,
-    dash: Option<String>,
-    media: Vec<String>,
-    master: Vec<String>,
-}
-
-/// An answer, as far as it matters.
-#[derive(Default)]
-struct Document {
-    keys: BTreeMap<KeyId, SentKey>,
-    systems: BTreeMap<(KeyId, KeyId), SentSystem>,
-}
-
-/// Whose text is read.
-enum Place {
-    Key(KeyId),
-    System(KeyId, KeyId),
-}
-
-impl Document {
-    fn parse(text: &str) -> Result<Self, Error> {
-        let mut reader = Reader::from_str(text);
-        let (mut out, mut open): (Document, Vec<String>) = (Document::default(), Vec::new());
-        let (mut place, mut master, mut content) = (None, false, String::new());
-        loop {
-            // What the library says of it repeats the document, and so perhaps a key.
-            let event = reader.read_event();
-            let event = event.map_err(|_| Error::Form(format!("it breaks off at byte {}", reader.error_position())))?;
-            match &event {
-                Event::Start(start) | Event::Empty(start) => {
-                    let name = start.local_name().as_ref().to_owned();
-                    if open.is_empty() && name != "CPIX" {
-                        return Err(Error::Form("its root is another element".to_owned()));
-                    }
-                    match name.as_str() {
-                        "ContentKey" => {
-                            let id = key_id(start, "kid")?;
-                            out.keys.entry(id).or_default().iv = attribute(start, "explicitIV")?;
-                            place = Some(Place::Key(id));
-                        }
-                        "DRMSystem" => {
-                            let (id, system) = (key_id(start, "kid")?, key_id(start, "systemId")?);
-                            out.systems.entry((id, system)).or_default();
-                            place = Some(Place::System(id, system));
-                        }
-                        "HLSSignalingData" => master = attribute(start, "playlist")?.as_deref() == Some("master"),
-                        _ => {}
-                    }
-                    content.clear();
-                    if matches!(event, Event::Start(_)) {
-                        if open.len() >= MAX_DEPTH {
-                            return Err(Error::TooLong("nested elements"));
-                        }
-                        open.push(name);
-                    }
-                }
-                Event::Text(part) => content.push_str(&part.xml10_content()),
-                Event::CData(part) => content.push_str(&part.xml10_content()),
-                Event::DocType(_) => return Err(Error::Form("it has a document type".to_owned())),
-                Event::End(_) => {
-                    let Some(name) = open.pop() else { return Err(Error::Form("an end without a start".to_owned())) };
-                    let text = std::mem::take(&mut content);
-                    out.take(&name, &mut place, master, text.trim());
-                    if open.is_empty() {
-                        return Ok(out);
-                    }
-                }
-                Event::Eof => return Err(Error::Form("it ends before its root does".to_owned())),
-                _ => {}
-            }
-        }
-    }
-
-    fn take(&mut self, name: &str, place: &mut Option<Place>, master: bool, text: &str) {
-        if matches!(name, "ContentKey" | "DRMSystem") {
-            *place = None;
-            return;
-        }
-        let some = || Some(text.to_owned()).filter(|text| !text.is_empty());
-        match place {
-            Some(Place::Key(id)) => {
-                let key = self.keys.entry(*id).or_default();
-                match name {
-                    "PlainValue" => key.plain = some(),
-                    "EncryptedValue" => key.encrypted = true,
-                    _ => {}
-                }
-            }
-            Some(Place::System(id, system)) => {
-                let system = self.systems.entry((*id, *system)).or_default();
-                match name {
-                    "PSSH" => system.pssh = some(),
-                    "ContentProtectionData" => system.dash = some(),
-                    "HLSSignalingData" if master => system.master.extend(some()),
-                    "HLSSignalingData" => system.media.extend(some()),
-                    _ => {}
-                }
-            }
-            None => {}
-        }
-    }
-}
-
-fn attribute(start: &BytesStart<'_>, name: &str) -> Result<Option<String>, Error> {
-    for attribute in start.attributes() {
-        let attribute = attribute.map_err(|_| malformed_attribute())?;
-        if attribute.key.as_ref() == name {
-            let value = attribute.normalized_value(XmlVersion::Implicit1_0);
-            return value.map(|value| Some(value.into_owned())).map_err(|_| malformed_attribute());
-        }
-    }
-    Ok(None)
-}
-
-fn malformed_attribute() -> Error {
-    Error::Form("an attribute is not well-formed".to_owned())
-}
-
-fn key_id(start: &BytesStart<'_>, name: &'static str) -> Result<KeyId, Error> {
-    let id = attribute(start, name)?.and_then(|text| KeyId::parse(&text));
-    id.ok_or_else(|| Error::Form(format!("an element {} without a UUID in {name}", start.local_name().as_ref())))
 }
