@@ -308,3 +308,15 @@ fn pages_and_the_api_have_a_rate_for_each_client() {
     assert_eq!(ask("192.0.2.8").unwrap().status, 200);
     assert_eq!(server.status("http", "/healthz", &["--interface", "127.0.0.2"]), 200, "loopback has none");
 }
+
+/// `systemctl reload` as docs/security.md has it: a server without a certificate of its own, behind a proxy, goes on.
+#[test]
+fn a_hangup_ends_no_server() {
+    for role in [&[][..], &["--role", "edge", "--origin", "http://127.0.0.1:9"]] {
+        let open = [("MILLSTREAM_ACCESS_REQUIRE", "false")];
+        let mut server = Server::start(role, &open, false);
+        process::signal(server.child.id(), "HUP");
+        wait_for("a word of it", UP, || server.log().contains("SIGHUP").then_some(()));
+        assert!(server.child.try_wait().unwrap().is_none(), "{}", server.log());
+    }
+}

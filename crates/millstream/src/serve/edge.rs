@@ -33,6 +33,7 @@ pub async fn serve(config: Config) -> Result<()> {
     let edge = Arc::new(Edge::open(settings(&config)?, &metrics).await?);
     let mut listening = BTreeMap::new();
     let doors = super::http::doors(&config, &mut listening, &clock).await?;
+    super::http::outlive_hangup()?;
 
     let (stop, stopping) = watch::channel(false);
     let (stop_http, http_stopping) = watch::channel(false);

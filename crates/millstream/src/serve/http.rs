@@ -136,6 +136,22 @@ fn harden(headers: &mut HeaderMap, hsts_seconds: u32) {
     }
 }
 
+/// Lets SIGHUP, which says that files changed, end nothing where there is no certificate to read again.
+///
+/// # Errors
+/// If the signal cannot be awaited.
+pub fn outlive_hangup() -> Result<()> {
+    let mut hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be awaited")?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            tracing::info!(
+                "SIGHUP: files that may change are read again when they do; the rest of the configuration needs a restart"
+            );
+        }
+    });
+    Ok(())
+}
+
 /// Takes the certificate's files anew when they change, and at SIGHUP at once.
 fn follow(certificate: Arc<Certificate>, clock: Arc<dyn Clock>) -> Result<()> {
     let mut hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be awaited")?;

@@ -122,6 +122,10 @@ async fn serve(config: Config, demo_key: Option<StreamKey>) -> Result<()> {
 
     let mut listening = BTreeMap::new();
     let doors = http::doors(&config, &mut listening, &clock).await?;
+    // The demo ends with its terminal.
+    if demo_key.is_none() {
+        http::outlive_hangup()?;
+    }
     let rtmp = match config.ingest.rtmp.get() {
         Some(address) => {
             let bound = Listener::bind(address, rtmp_limits(&config), Arc::clone(&gate), Arc::clone(&clock)).await;
