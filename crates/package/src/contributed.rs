@@ -157,22 +157,45 @@ impl Contributed {
     pub fn header(&mut self, name: &RenditionName, data: &[u8]) -> Result<(), Refusal> {
         let broken = |cause| Refusal::Broken { what: "the header", track: name.clone(), cause };
         let init = read::init(data).map_err(broken)?;
-        if self.feeds.get(name).is_some_and(|feed| feed.init == init) {
+        if let Some(feed) = self.feeds.get_mut(name).filter(|feed| feed.init == init) {
+            feed.remembered = false;
             return Ok(());
         }
         let feed = Feed::new(name, init)?;
-        if self.feeds.get(name).is_some_and(|before| before.track.is_video() != feed.track.is_video()) {
+        let is_other = |before: &Feed| before.track.is_video() != feed.track.is_video();
+        if self.feeds.get(name).is_some_and(|before| !before.is_unused() && is_other(before)) {
             let cause = "its name is that of a track of another kind; give each track a name of its own".to_owned();
             return Err(Refusal::Unsuitable { track: name.clone(), cause });
         }
         if !self.feeds.contains_key(name) && self.feeds.len() >= MAX_TRACKS {
-            return Err(Refusal::TooManyTracks);
+            // A track of an encoder before this one makes room.
+            let unused = self.feeds.iter().find(|(_, feed)| feed.is_unused()).map(|(name, _)| name.clone());
+            let unused = unused.ok_or(Refusal::TooManyTracks)?;
+            self.feeds.remove(&unused);
         }
         if let Some(mut before) = self.feeds.insert(name.clone(), feed) {
             self.waiting_bytes = self.waiting_bytes.saturating_sub(before.held_bytes());
             self.retire(name, &mut before);
         }
         Ok(())
+    }
+
+    /// A header that came to a session before this one, so that an encoder that goes on need not send it again. It is
+    /// nothing but known: without media there is no track of it.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn remember(&mut self, name: &RenditionName, data: &[u8]) -> Result<(), Refusal> {
+        self.header(name, data)?;
+        if let Some(feed) = self.feeds.get_mut(name) {
+            feed.remembered = true;
+        }
+        Ok(())
+    }
+
+    /// Whether media of a track has come, or its header in this session.
+    pub fn uses(&self, name: &RenditionName) -> bool {
+        self.feeds.get(name).is_some_and(|feed| !feed.is_unused())
     }
 
     /// A fragment of a track; `starts` if a segment of the encoder begins with it. Came at `now`, which is `utc`.

@@ -13,7 +13,7 @@ use millstream_media::grid::FrameRate;
 use millstream_media::time::{MonoTime, UtcTime};
 use millstream_media::track::Track;
 use millstream_media::unit::Sample;
-use millstream_package::contributed::{Config, Contributed, Note, Refusal, Taken};
+use millstream_package::contributed::{Config, Contributed, MAX_TRACKS, Note, Refusal, Taken};
 use millstream_package::passthrough::Step;
 use millstream_window::Timing;
 use proptest::prelude::*;
@@ -372,4 +372,27 @@ proptest! {
         }
         prop_assert_eq!(bench.fed.periods.len(), 1);
     }
+}
+
+/// An encoder that goes on after a break of its own or of ours sends media alone.
+#[test]
+fn remembered_headers_do_for_media_and_are_otherwise_nothing() {
+    let (encoder, mut bench) = (Encoder::new(), Bench::new(CONFIG));
+    let header = |track: &Track| cmaf::init_segment(track);
+    for track in [&encoder.video, &encoder.audio] {
+        bench.session.remember(&track.name, &header(track)).unwrap();
+    }
+    // Of an encoder before it: other names, and one that is of another kind now.
+    for n in 0..MAX_TRACKS - 2 {
+        bench.session.remember(&name(&format!("old{n}")), &header(&encoder.video)).unwrap();
+    }
+    bench.segment(&encoder, BASE, 0);
+    bench.segment(&encoder, BASE, 1);
+    bench.session.header(&name("new"), &header(&encoder.audio)).unwrap();
+    bench.session.header(&name("old1"), &header(&encoder.audio)).unwrap();
+    bench.segment(&encoder, BASE, 2);
+    assert_eq!(bench.fed.periods, [(BASE + 1, vec!["v".to_owned(), "a".to_owned()])], "others are no tracks");
+    assert_eq!(bench.fed.gaps(), 0);
+    let used = |track: &str| bench.session.uses(&name(track));
+    assert!(used("v") && used("a") && used("new") && !used("old20"));
 }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 use super::continuity::Continuity;
+use super::headers::CmafHeaders;
 use crate::channel::{ChannelConfig, ChannelName};
 
 /// Largest document read, in bytes. Ours are below 64 kB.
@@ -117,7 +118,7 @@ impl Documents {
         let mut channels = Vec::new();
         for object in list.objects {
             let stem = object.location.filename().and_then(|f| f.strip_suffix(".json"));
-            // State documents (`NAME.state.json`) and foreign files are no channel names.
+            // What channels remember (`NAME.state.json`, `NAME.headers.json`) and foreign files are no channel names.
             if let Some(name) = stem.and_then(|s| ChannelName::new(s).ok()) {
                 let document = self.load(&name).await;
                 channels.push((name, document));
@@ -188,6 +189,20 @@ impl Documents {
         self.write(&state_path(name), continuity, PutMode::Overwrite).await.map(|_| ())
     }
 
+    /// The headers that the channel's encoder sent; none if it sent none.
+    pub async fn load_headers(&self, name: &ChannelName) -> Result<CmafHeaders, DocumentError> {
+        match self.read::<CmafHeaders>(&headers_path(name)).await {
+            Ok((headers, _)) => Ok(headers),
+            Err(DocumentError::Missing { .. }) => Ok(CmafHeaders::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes the headers that the channel's encoder sent, unconditionally, as its continuity is.
+    pub async fn save_headers(&self, name: &ChannelName, headers: &CmafHeaders) -> Result<(), DocumentError> {
+        self.write(&headers_path(name), headers, PutMode::Overwrite).await.map(|_| ())
+    }
+
     async fn read<T: DeserializeOwned>(&self, path: &Path) -> Result<(T, Version), DocumentError> {
         let found = self.store.get(path).await.map_err(|e| self.failed(path, e))?;
         if found.meta.size > MAX_BYTES {
@@ -231,6 +246,10 @@ fn config_path(name: &ChannelName) -> Path {
 
 fn state_path(name: &ChannelName) -> Path {
     Path::from(format!("{FOLDER}/{name}.state.json"))
+}
+
+fn headers_path(name: &ChannelName) -> Path {
+    Path::from(format!("{FOLDER}/{name}.headers.json"))
 }
 
 /// A document could not be read or written.

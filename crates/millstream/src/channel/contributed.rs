@@ -10,6 +10,7 @@ use millstream_package::contributed::{Config, Contributed, Note, Refusal, Taken}
 use millstream_package::passthrough::Step;
 use tokio::sync::oneshot;
 
+use super::headers::KnownHeaders;
 use super::publish::Publisher;
 
 /// One thing that an upload brings.
@@ -62,14 +63,19 @@ pub struct ContributedSession {
 
 impl ContributedSession {
     /// A session that goes on above the numbers that were used before.
-    pub fn begin(config: &ChannelConfig, publisher: &Publisher) -> Self {
-        let packager = Contributed::new(Config {
+    pub fn begin(config: &ChannelConfig, publisher: &Publisher, known: &KnownHeaders) -> Self {
+        let mut packager = Contributed::new(Config {
             segment_ms: config.segment_seconds.millis(),
             part_ms: config.part_seconds.millis(),
             low_latency: config.low_latency,
             first_segment: publisher.first_free(),
             number_offset: publisher.continuity().number_offset,
         });
+        for (track, header) in known.iter() {
+            if let Err(error) = packager.remember(track, header) {
+                tracing::debug!(channel = %config.name, %error, "a header that was remembered");
+            }
+        }
         ContributedSession { packager }
     }
 
@@ -81,6 +87,11 @@ impl ContributedSession {
     /// Whether the encoder's times are UTC, once media has come.
     pub fn is_utc(&self, utc: UtcTime) -> Option<bool> {
         self.packager.is_utc(utc)
+    }
+
+    /// Whether media of a track has come, or its header.
+    pub fn uses(&self, track: &RenditionName) -> bool {
+        self.packager.uses(track)
     }
 
     /// Packages what came, and publishes it.

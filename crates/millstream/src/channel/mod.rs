@@ -7,7 +7,8 @@
 //! - [`task`]: the task: who publishes, which session runs, when it ends.
 //! - [`intake`]: what must be known before a session can begin (pure).
 //! - [`abr`]: a session that encodes.
-//! - [`passthrough`]: a session that packages what comes; [`contributed`]: one that packages an encoder's CMAF.
+//! - [`passthrough`]: a session that packages what comes; [`contributed`]: one that packages an encoder's CMAF, and
+//!   [`headers`]: what it must know of the one before.
 //! - [`protection`]: content keys, and the stage that encrypts.
 //! - [`speke`]: the client of a key server; [`outbound`]: requests to services of the operator.
 //! - [`archive`]: the store of recordings, and their tasks.
@@ -20,6 +21,7 @@ mod admitted;
 pub mod archive;
 pub mod contributed;
 pub mod gate;
+mod headers;
 mod intake;
 pub mod outbound;
 mod passthrough;

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_control::channel::{ChannelConfig, ClockSource};
+use millstream_control::channel::{ChannelConfig, ClockSource, Mode};
 use millstream_control::registry::Channel;
 use millstream_control::status::State;
 use millstream_ingest::contribution::Mapper;
@@ -29,6 +29,7 @@ use tokio::time::MissedTickBehavior;
 use self::retry::Retry;
 use super::abr::Abr;
 use super::contributed::{ContributedSession, Upload};
+use super::headers::KnownHeaders;
 use super::intake::Intake;
 use super::passthrough::PassthroughSession;
 use super::publish::Publisher;
@@ -81,6 +82,7 @@ pub struct Task {
     mapper: Mapper,
     session: Session,
     input: Input,
+    headers: KnownHeaders,
     /// Address and key of who uploaded the newest media.
     uploader: Option<(IpAddr, String)>,
     last_media: MonoTime,
@@ -117,6 +119,10 @@ impl Task {
         let mut publisher =
             Publisher::open(config.name.clone(), origin, registry, Arc::clone(&clock), surroundings.metrics.clone())
                 .await;
+        let headers = match config.mode {
+            Mode::Cmaf => KnownHeaders::load(surroundings.registry.documents(), &config.name).await,
+            _ => KnownHeaders::default(),
+        };
         publisher.record(recorder(&surroundings, &config));
         publisher.protect(surroundings.shelf.stage(&config, &channel.status, &surroundings.metrics));
         // Viewers who came back to a server that was away wait for the broadcaster as they would have without.
@@ -140,6 +146,7 @@ impl Task {
             session: Session::Off,
             input: Input::default(),
             uploader: None,
+            headers,
             paused_until: None,
         }
     }

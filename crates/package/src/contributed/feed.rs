@@ -40,6 +40,8 @@ pub(super) struct Feed {
     pub(super) segmenter: Option<DictatedSegmenter>,
     /// The newest segment it began.
     pub(super) last: Option<u64>,
+    /// Its header is that of a session before.
+    pub(super) remembered: bool,
     /// Bytes and ticks of what waited.
     measured: (u64, u64),
 }
@@ -69,7 +71,15 @@ impl Feed {
         };
         let bit_rate = init.bit_rate.unwrap_or(0);
         let track = Track { name: name.clone(), timescale: init.timescale, bit_rate, media };
-        Ok(Feed { init, track, held: VecDeque::new(), segmenter: None, last: None, measured: (0, 0) })
+        Ok(Feed {
+            init,
+            track,
+            held: VecDeque::new(),
+            segmenter: None,
+            last: None,
+            remembered: false,
+            measured: (0, 0),
+        })
     }
 
     /// The samples of a fragment, at presentation-aligned decode times: an edit list's start is taken off.
@@ -103,6 +113,11 @@ impl Feed {
 
     pub(super) fn has_media(&self) -> bool {
         !self.held.is_empty() || self.segmenter.is_some()
+    }
+
+    /// Nothing of it has come in this session.
+    pub(super) fn is_unused(&self) -> bool {
+        self.remembered && !self.has_media() && self.last.is_none()
     }
 
     pub(super) fn first_dts(&self) -> Option<u64> {

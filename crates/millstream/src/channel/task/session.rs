@@ -105,7 +105,12 @@ impl Task {
         match session {
             Session::Off | Session::Intake(_) => {}
             Session::Abr(abr) => abr.finish(&mut self.publisher, &self.metrics).await,
-            Session::Cmaf(mut session) => session.finish(&mut self.publisher).await,
+            Session::Cmaf(mut session) => {
+                session.finish(&mut self.publisher).await;
+                if session.has_begun() && self.headers.keep(|track| session.uses(track)) {
+                    self.save_headers().await;
+                }
+            }
             Session::Passthrough(mut session) => session.finish(&mut self.publisher).await,
         }
         if is_final {

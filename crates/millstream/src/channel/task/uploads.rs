@@ -1,5 +1,6 @@
 //! What uploads of CMAF ingest bring, and to which session it goes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_control::channel::Mode;
@@ -34,7 +35,8 @@ impl Task {
             self.reporter.clear_warnings();
             self.reporter.enter(State::Starting, None);
             (self.starting_since, self.last_media, self.loss_counted) = (at.0, at.0, at.0);
-            self.session = Session::Cmaf(Box::new(ContributedSession::begin(&self.config, &self.publisher)));
+            self.session =
+                Session::Cmaf(Box::new(ContributedSession::begin(&self.config, &self.publisher, &self.headers)));
         }
         if self.input.info.is_none() {
             tracing::info!(channel = %self.config.name, %remote, encoder = encoder.as_deref().unwrap_or("unknown"), "contribution started");
@@ -60,6 +62,11 @@ impl Task {
         for note in session.notes() {
             tracing::warn!(channel = %self.config.name, note, "contribution");
             self.reporter.warn(note);
+        }
+        if let (Ok(_), Object::Header(header)) = (&taken, &object)
+            && self.headers.note(&track, header)
+        {
+            self.save_headers().await;
         }
         if matches!((&taken, &object), (Ok(Taken::New), Object::Fragment { .. })) {
             self.last_media = at.0;
@@ -87,6 +94,13 @@ impl Task {
         }
         // Whoever asked may be gone.
         let _ = answer.send(taken);
+    }
+
+    /// Writes the headers as they are now.
+    pub(super) fn save_headers(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (registry, name) = (Arc::clone(&self.surroundings.registry), self.config.name.clone());
+        let headers = self.headers.clone();
+        async move { headers.save(registry.documents(), &name).await }
     }
 
     /// Nothing has come for so long that whoever sent is taken for gone.

@@ -2,16 +2,11 @@
 //! other (CHECK-4a to 4d of STANDARDS 4).
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::path::Path;
-use std::process::Command;
+mod encoder;
+
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use millstream_check::fetch::Fetch as _;
 use millstream_check::http::Http;
 use millstream_check::{Options, live};
 use millstream_tests::client::{get, get_json, send_json};
@@ -19,181 +14,7 @@ use millstream_tests::wait::holds_for;
 use millstream_tests::{Channel, Publisher, Server, Viewer, decode, wait_for};
 use serde_json::{Value, json};
 
-const UP: Duration = Duration::from_secs(30);
-const SOON: Duration = Duration::from_secs(15);
-/// Seconds of a segment of the encoder's.
-const SEGMENT: u64 = 2;
-
-fn channel() -> Channel {
-    Channel::new("news").set("mode = \"cmaf\"").set("segment_seconds = 2")
-}
-
-fn basic(user: &str, password: &str) -> String {
-    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
-}
-
-/// The credentials that the channel's key makes.
-fn right() -> String {
-    basic("default", "test-key-news")
-}
-
-/// A request whose body is sent piece by piece.
-struct Upload(TcpStream);
-
-impl Upload {
-    fn begin(server: &Server, method: &str, path: &str, headers: &[(&str, &str)]) -> Upload {
-        let mut stream = TcpStream::connect(server.http()).unwrap();
-        stream.set_read_timeout(Some(UP)).unwrap();
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", server.http());
-        for (name, value) in headers {
-            head += &format!("{name}: {value}\r\n");
-        }
-        stream.write_all(format!("{head}transfer-encoding: chunked\r\n\r\n").as_bytes()).unwrap();
-        Upload(stream)
-    }
-
-    /// A chunk of the body. Whoever was refused may not take it any more.
-    fn send(&mut self, data: &[u8]) -> bool {
-        let whole = [format!("{:x}\r\n", data.len()).as_bytes(), data, b"\r\n"].concat();
-        self.0.write_all(&whole).and_then(|()| self.0.flush()).is_ok()
-    }
-
-    /// Status and text of the answer.
-    fn answer(mut self) -> (u16, String) {
-        let mut bytes = Vec::new();
-        let end = self.0.read_to_end(&mut bytes);
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
-        (status.unwrap_or_else(|| panic!("no answer ({end:?}): {text}")), text)
-    }
-
-    fn end(mut self) -> (u16, String) {
-        let _ = self.0.write_all(b"0\r\n\r\n");
-        self.answer()
-    }
-}
-
-/// One whole upload to a channel; gives status and answer.
-fn put(server: &Server, credentials: &str, object: &str, body: &[u8]) -> (u16, String) {
-    put_to(server, "news", credentials, &[], object, body)
-}
-
-fn put_to(
-    server: &Server,
-    channel: &str,
-    credentials: &str,
-    headers: &[(&str, &str)],
-    object: &str,
-    body: &[u8],
-) -> (u16, String) {
-    let mut headers = headers.to_vec();
-    if !credentials.is_empty() {
-        headers.push(("authorization", credentials));
-    }
-    let mut upload = Upload::begin(server, "PUT", &format!("/ingest/{channel}/{object}"), &headers);
-    if !body.is_empty() {
-        upload.send(body);
-    }
-    upload.end()
-}
-
-/// Segments of an encoder whose clock is UTC: from ffmpeg, with the decode times moved.
-struct Encoded {
-    headers: [Bytes; 2],
-    /// Of each segment, video and audio.
-    segments: Vec<[Bytes; 2]>,
-    /// Number that the first segment has as a function of its time (STANDARDS 5.6).
-    first_number: u64,
-}
-
-const TRACKS: [&str; 2] = ["Streams(video.cmfv)", "Streams(audio.cmfa)"];
-
-impl Encoded {
-    /// `count` segments, the last of which ends about now.
-    fn new(folder: &Path, count: u64) -> Encoded {
-        let out = folder.join("encoded");
-        std::fs::create_dir_all(&out).unwrap();
-        let seconds = (SEGMENT * count).to_string();
-        let mut arguments = inputs("");
-        arguments.extend(["-t", &seconds].map(str::to_owned));
-        arguments.extend(codecs());
-        arguments.extend(muxer());
-        arguments.extend(["-window_size", "0"].map(str::to_owned));
-        let status = Command::new("ffmpeg").args(arguments).arg(out.join("live.mpd")).status().unwrap();
-        assert!(status.success());
-        let now = u64::try_from(Http::new().now().as_millis() / 1000).unwrap();
-        let from = (now / SEGMENT - count) * SEGMENT;
-        let read = |name: String| std::fs::read(out.join(name)).unwrap();
-        let header = |track: u32| Bytes::from(read(format!("init-stream{track}.m4s")));
-        let segment = |track: u32, scale: u64, number: u64| {
-            Bytes::from(moved(read(format!("chunk-stream{track}-{number:05}.m4s")), from * scale))
-        };
-        let segments = (1..=count).map(|n| [segment(0, 15_360, n), segment(1, 48_000, n)]).collect();
-        Encoded { headers: [header(0), header(1)], segments, first_number: from / SEGMENT + 1 }
-    }
-
-    fn send_headers(&self, server: &Server) {
-        for (track, header) in TRACKS.iter().zip(&self.headers) {
-            assert_eq!(put(server, &right(), track, header).0, 200);
-        }
-    }
-
-    fn send(&self, server: &Server, segment: usize) {
-        for (track, body) in TRACKS.iter().zip(&self.segments[segment]) {
-            let (status, answer) = put(server, &right(), track, body);
-            assert_eq!(status, 200, "segment {segment} of {track}: {answer}");
-        }
-    }
-}
-
-/// The same segment with all decode times later by so many ticks.
-fn moved(mut segment: Vec<u8>, ticks: u64) -> Vec<u8> {
-    let boxes: Vec<usize> = segment.windows(4).enumerate().filter(|(_, w)| w == b"tfdt").map(|(at, _)| at).collect();
-    for at in boxes {
-        assert_eq!(segment[at + 4], 1, "a decode time of 64 bits");
-        let place = at + 8..at + 16;
-        let time = u64::from_be_bytes(segment[place.clone()].try_into().unwrap()).wrapping_add(ticks);
-        segment[place].copy_from_slice(&time.to_be_bytes());
-    }
-    segment
-}
-
-/// The fragments of a segment; what is before the first belongs to it.
-fn fragments(segment: &Bytes) -> Vec<Bytes> {
-    let moof = segment.windows(4).enumerate().filter(|(_, w)| w == b"moof").map(|(at, _)| at - 4);
-    let mut cuts: Vec<usize> = moof.collect();
-    cuts[0] = 0;
-    cuts.push(segment.len());
-    cuts.windows(2).map(|cut| segment.slice(cut[0]..cut[1])).collect()
-}
-
-fn inputs(pace: &str) -> Vec<String> {
-    let all = format!(
-        "-y -nostdin -hide_banner -loglevel error {pace} -f lavfi -i testsrc2=size=320x180:rate=30 \
-         {pace} -f lavfi -i sine=frequency=440:sample_rate=48000 -map 0 -map 1"
-    );
-    all.split_whitespace().map(str::to_owned).collect()
-}
-
-fn codecs() -> Vec<String> {
-    let all = "-vf format=yuv420p -c:v libx264 -preset ultrafast -b:v 300k -g 60 -keyint_min 60 -sc_threshold 0 \
-               -threads 2 -c:a aac -b:a 96k";
-    all.split_whitespace().map(str::to_owned).collect()
-}
-
-fn muxer() -> Vec<String> {
-    let all = "-f dash -seg_duration 2 -frag_type duration -frag_duration 0.5 -streaming 1 -use_template 1 \
-               -use_timeline 0";
-    all.split_whitespace().map(str::to_owned).collect()
-}
-
-/// ffmpeg as the documentation tells it.
-fn ffmpeg(server: &Server) -> Publisher {
-    let url = format!("http://default:test-key-news@{}/ingest/news/live.mpd", server.http());
-    let upload = "-method PUT -http_persistent 1 -timeout 5".split_whitespace().map(str::to_owned);
-    let arguments = [inputs("-re"), codecs(), muxer(), upload.collect(), vec![url]].concat();
-    Publisher::run(server, &arguments)
-}
+use encoder::{Encoded, SOON, TRACKS, UP, Upload, basic, channel, ffmpeg, fragments, moved, put, put_to, right};
 
 fn listed(viewer: &mut Viewer, rendition: &str) -> Vec<u64> {
     viewer.media(rendition).map(|m| m.segments.iter().map(|s| s.number).collect()).unwrap_or_default()
@@ -434,4 +255,39 @@ fn guesses_of_a_password_are_slowed() {
     wait_for("the address to be let in again", SOON, || {
         (put(&server, &right(), TRACKS[0], b"").0 == 200).then_some(())
     });
+}
+
+#[test]
+fn an_encoder_goes_on_without_its_headers_after_a_break_and_after_a_restart() {
+    let mut server = Server::start(&[channel().set("reconnect_seconds = 6")]);
+    let encoded = Encoded::new(server.folder(), 14);
+    encoded.send_headers(&server);
+    (0..3).for_each(|n| encoded.send(&server, n));
+    server.wait_state("news", "live", SOON);
+    // It is away for so long that the session ends.
+    server.wait_state("news", "offline", UP);
+    (3..6).for_each(|n| encoded.send(&server, n));
+    server.wait_state("news", "live", SOON);
+
+    server.stop();
+    server.start_again();
+    (6..9).for_each(|n| encoded.send(&server, n));
+    server.wait_state("news", "live", SOON);
+    server.kill();
+    server.start_again();
+    (9..12).for_each(|n| encoded.send(&server, n));
+    let mut viewer = server.viewer("news");
+    viewer.wait_number("video", encoded.first_number + 10, SOON);
+    assert!(listed(&mut viewer, "audio").len() >= 2);
+
+    // A file that is damaged costs the headers and nothing else.
+    server.kill();
+    let file = server.folder().join("data/store/channels/news.headers.json");
+    std::fs::write(&file, &std::fs::read(&file).unwrap()[..40]).unwrap();
+    server.start_again();
+    assert_eq!(put(&server, &right(), TRACKS[0], &encoded.segments[12][0]).0, 412, "the encoder is asked for them");
+    encoded.send_headers(&server);
+    (12..14).for_each(|n| encoded.send(&server, n));
+    let mut viewer = server.viewer("news");
+    viewer.wait_number("video", encoded.first_number + 12, SOON);
 }
