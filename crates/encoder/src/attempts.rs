@@ -33,6 +33,10 @@ pub fn all(folder: &Path, memory: u64) -> Vec<(&'static str, Option<String>)> {
         ("start a process", Command::new("/bin/true").status().map(drop)),
         // SAFETY: signal 0 only asks; being traced changes nothing for a process whose parent does not trace.
         ("signal the server", check(unsafe { libc::kill(i32::try_from(parent).unwrap_or(0), 0) })),
+        // SAFETY: nobody is sent anything before the file is told to send; limits are asked for only.
+        ("have signals sent to the server", check(unsafe { libc::fcntl(0, libc::F_SETOWN, parent) })),
+        ("limit the server", limits_of(parent)),
+        ("type into a terminal", type_nothing()),
         ("be a tracer's", check(unsafe { i32::try_from(libc::ptrace(libc::PTRACE_TRACEME)).unwrap_or(-1) })),
         ("have more memory", more_memory(memory)),
         ("have more files", more_files()),
@@ -43,6 +47,24 @@ pub fn all(folder: &Path, memory: u64) -> Vec<(&'static str, Option<String>)> {
 
 fn check(code: i32) -> io::Result<()> {
     if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+fn limits_of(process: u32) -> io::Result<()> {
+    let pid = i32::try_from(process).unwrap_or(0);
+    // SAFETY: the structure is written to, and nothing else.
+    check(unsafe {
+        let mut limit: libc::rlimit64 = std::mem::zeroed();
+        libc::prlimit64(pid, libc::RLIMIT_CORE, std::ptr::null(), &raw mut limit)
+    })
+}
+
+/// A byte that means nothing. That standard error is no terminal is no refusal.
+fn type_nothing() -> io::Result<()> {
+    // SAFETY: one byte is read.
+    match check(unsafe { libc::ioctl(2, libc::TIOCSTI, c"".as_ptr()) }) {
+        Err(error) if error.raw_os_error() != Some(libc::ENOSYS) => Ok(()),
+        result => result,
+    }
 }
 
 fn more_memory(limit: u64) -> io::Result<()> {

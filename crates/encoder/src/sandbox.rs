@@ -20,6 +20,14 @@ use crate::landlock;
 /// Open files the worker may have: the socket, the standard streams, and what a graphics driver opens.
 const MAX_FILES: u64 = 64;
 
+/// Commands of `ioctl` and `fcntl` (asm-generic; libc has not all of them as numbers).
+const TIOCLINUX: u64 = 0x541c;
+const FIOSETOWN: u64 = 0x8901;
+const SIOCSPGRP: u64 = 0x8902;
+const F_SETOWN: u64 = 8;
+const F_SETSIG: u64 = 10;
+const F_SETOWN_EX: u64 = 15;
+
 /// What the system's libraries and graphics drivers need to read.
 const READABLE: &[&str] = &[
     "/usr",
@@ -115,6 +123,13 @@ fn denied() -> Vec<libc::c_long> {
     calls
 }
 
+/// The same calls of the x32 interface. It has some under numbers of their own.
+fn x32(calls: Vec<i64>) -> Vec<i64> {
+    const BIT: i64 = 0x4000_0000;
+    let own = (512..=547).map(|call| call | BIT);
+    calls.into_iter().map(|call| call | BIT).chain(own).collect()
+}
+
 fn deny_system_calls() -> Result<(), seccompiler::Error> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = denied().into_iter().map(|call| (call, Vec::new())).collect();
     // A new thread, not a new process. (clone3, whose flags cannot be seen, is refused, and libc falls back to clone.)
@@ -124,6 +139,20 @@ fn deny_system_calls() -> Result<(), seccompiler::Error> {
     // Signals to itself only, as abort sends one.
     let other = SeccompCondition::new(0, Len::Dword, Op::Ne, u64::from(std::process::id()))?;
     rules.insert(libc::SYS_tgkill, vec![SeccompRule::new(vec![other])?]);
+    // What types into the terminal that the server was started from, and what sends signals by way of a file.
+    let commands = |list: &[u64]| -> Result<Vec<SeccompRule>, seccompiler::Error> {
+        let one = |command: &u64| Ok(SeccompRule::new(vec![SeccompCondition::new(1, Len::Dword, Op::Eq, *command)?])?);
+        list.iter().map(one).collect()
+    };
+    rules.insert(libc::SYS_ioctl, commands(&[libc::TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP])?);
+    rules.insert(libc::SYS_fcntl, commands(&[F_SETOWN, F_SETSIG, F_SETOWN_EX])?);
+    // Its own limits only: one of processor time would end the server.
+    let others = SeccompCondition::new(0, Len::Dword, Op::Ne, 0)?;
+    rules.insert(libc::SYS_prlimit64, vec![SeccompRule::new(vec![others])?]);
+    if cfg!(target_arch = "x86_64") {
+        // Kernels with the x32 interface have each call a second time; nothing of ours uses it.
+        rules.extend(x32(rules.keys().copied().collect()).into_iter().map(|call| (call, Vec::new())));
+    }
     let refused = SeccompAction::Errno(libc::ENOSYS as u32);
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
     let program: BpfProgram = SeccompFilter::new(rules, SeccompAction::Allow, refused, arch)?.try_into()?;
@@ -134,6 +163,15 @@ fn deny_system_calls() -> Result<(), seccompiler::Error> {
 mod tests {
     use super::*;
     use std::io::Write;
+
+    /// `execve` is 520 there.
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn calls_of_x32_are_refused_with_the_others() {
+        let calls = x32(denied());
+        assert!(denied().iter().chain(&[520]).all(|call| calls.contains(&(call | 0x4000_0000))));
+        assert!(!calls.contains(&libc::SYS_execve));
+    }
 
     /// Both confinements hold for the calling thread, so a thread of the test can try them.
     #[test]
@@ -151,6 +189,20 @@ mod tests {
             assert!(std::process::Command::new("/bin/true").status().is_err());
             // SAFETY: signal 0 only asks.
             assert_eq!(unsafe { libc::kill(libc::getppid(), 0) }, -1);
+            // SAFETY: none of these does anything: the file is no terminal, and limits are asked for only.
+            unsafe {
+                let file = std::fs::File::open("/dev/null").unwrap();
+                let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
+                let null: *const libc::rlimit64 = std::ptr::null();
+                let mut limit: libc::rlimit64 = std::mem::zeroed();
+                let refused = |what: &str, code: i32| {
+                    assert_eq!((code, io::Error::last_os_error().raw_os_error()), (-1, Some(libc::ENOSYS)), "{what}");
+                };
+                refused("type into a terminal", libc::ioctl(fd, libc::TIOCSTI, c"x".as_ptr()));
+                refused("have signals sent", libc::fcntl(fd, libc::F_SETOWN, libc::getppid()));
+                refused("limit others", libc::prlimit64(libc::getppid(), libc::RLIMIT_CORE, null, &raw mut limit));
+                assert_eq!(libc::prlimit64(0, libc::RLIMIT_CORE, null, &raw mut limit), 0, "its own limits");
+            }
             // Threads can still be started, and devices opened.
             std::thread::spawn(|| ()).join().unwrap();
             let mut null = std::fs::File::options().write(true).open("/dev/null").unwrap();

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-const ATTEMPTS: [&str; 18] = [
+const ATTEMPTS: [&str; 21] = [
     "listen on the network",
     "send to the network",
     "make a socket pair",
@@ -18,6 +18,9 @@ const ATTEMPTS: [&str; 18] = [
     "read the server's environment",
     "start a process",
     "signal the server",
+    "have signals sent to the server",
+    "limit the server",
+    "type into a terminal",
     "be a tracer's",
     "have more memory",
     "have more files",
