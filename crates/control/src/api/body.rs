@@ -1,5 +1,7 @@
 //! JSON bodies: the media type is checked, the size is bounded, and a mistake is answered with its place.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
@@ -7,6 +9,9 @@ use http::{StatusCode, header};
 use serde_json::Value;
 
 use super::problem::Problem;
+
+/// Time for the whole of a body: who sends a byte now and then would keep its connection for as long as it likes.
+const WITHIN: Duration = Duration::from_secs(30);
 
 /// A JSON body.
 pub(super) struct JsonBody(pub Value);
@@ -30,7 +35,9 @@ impl<S: Send + Sync> FromRequest<S> for OptionalJsonBody {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let json = request.headers().get(header::CONTENT_TYPE).is_some_and(|t| is_json(t.as_bytes()));
-        let body = Bytes::from_request(request, state).await.map_err(refused)?;
+        let body = tokio::time::timeout(WITHIN, Bytes::from_request(request, state)).await;
+        let late = || Problem::new(StatusCode::REQUEST_TIMEOUT, format!("the body did not come within {WITHIN:?}"));
+        let body = body.map_err(|_| late())?.map_err(refused)?;
         if body.is_empty() {
             return Ok(OptionalJsonBody(None));
         }
@@ -61,5 +68,27 @@ fn refused(rejection: BytesRejection) -> Problem {
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 64 kB; send less")
         }
         _ => Problem::new(StatusCode::BAD_REQUEST, "the body ended early; send it again"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::response::IntoResponse as _;
+    use futures::StreamExt as _;
+
+    use super::*;
+
+    /// A byte every twenty seconds, as somebody sends it who wants to keep a connection.
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_trickles_is_not_waited_for() {
+        let bytes = futures::stream::repeat(()).take(1000).then(async |()| {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            Ok::<_, std::io::Error>(" ")
+        });
+        let request = Request::post("/").header("content-type", "application/json");
+        let request = request.body(Body::from_stream(bytes)).unwrap();
+        let refused = OptionalJsonBody::from_request(request, &()).await;
+        assert!(refused.is_err_and(|problem| problem.into_response().status() == StatusCode::REQUEST_TIMEOUT));
     }
 }
