@@ -137,6 +137,8 @@ fn refusals_have_the_statuses_of_the_standard() {
     assert_eq!(status(&right(), TRACKS[0], segment), 200);
     assert_eq!(status(&right(), "live.mpd", b"<MPD/>"), 200);
     assert_eq!(status(&right(), "Streams(scte.cmfm)", segment), 200, "taken, not used");
+    let warnings = server.channel("news")["warnings"].to_string();
+    assert!(warnings.contains("SCTE-35 do not come through"), "{warnings}");
     assert_eq!(status(&right(), TRACKS[0], b"this is no media at all, and long enough to say so"), 400);
     assert_eq!(status(&right(), TRACKS[0], &segment[..segment.len() - 9]), 400, "cut off");
     assert_eq!(status(&right(), "Streams(video.exe)", segment), 400);

@@ -111,6 +111,13 @@ impl Gate {
         Err(self.refused(protocol, reason, answer))
     }
 
+    /// Says something on a channel's page that its encoder's operator should know, until the next contribution begins.
+    pub fn warn(&self, channel: &str, warning: &str) {
+        if let Some(channel) = self.registry.channels().find(channel) {
+            channel.status.warn(warning);
+        }
+    }
+
     /// Lets an upload to `channel` in. `key` is the stream key, `user` what stands before it.
     ///
     /// # Errors

@@ -32,6 +32,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long, and for how many bytes, a refusal waits for the rest of a body.
 const REST_WITHIN: Duration = Duration::from_secs(2);
 const MAX_REST: usize = 8 << 20;
+/// What a channel's page says of tracks of text and of metadata.
+const SPARSE_UNUSED: &str =
+    "tracks of text and of timed metadata are taken and not used: subtitles and SCTE-35 do not come through yet";
 /// Time in which the channel must take something.
 const CHANNEL_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -167,7 +170,11 @@ async fn take(ingest: &Ingest, channel: &str, object: &str, head: &Parts, body: 
             };
             sending.track(&track, make).await
         }
-        Named::Sparse | Named::Manifest => sending.unused().await,
+        Named::Manifest => sending.unused().await,
+        Named::Sparse => {
+            ingest.gate.warn(channel, SPARSE_UNUSED);
+            sending.unused().await
+        }
     }
 }
 
