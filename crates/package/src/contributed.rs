@@ -122,6 +122,11 @@ impl Contributed {
         Ok(())
     }
 
+    /// Whether a header has come in this session.
+    pub fn has_own_headers(&self) -> bool {
+        self.feeds.values().any(|feed| !feed.remembered)
+    }
+
     /// Whether media of a track has come, or its header in this session.
     pub fn uses(&self, name: &RenditionName) -> bool {
         self.feeds.get(name).is_some_and(|feed| !feed.is_unused())
@@ -141,10 +146,17 @@ impl Contributed {
     ) -> Result<Taken, Refusal> {
         let feed = self.feeds.get_mut(name).ok_or_else(|| Refusal::NoHeader(name.clone()))?;
         let samples = feed.read(data)?;
+        let last = samples.last().map_or(0, |sample| sample.dts);
+        let ahead = |places: &Places| places.seconds_ahead(last, feed.track.timescale, utc, self.opened);
+        if let Some(seconds) = self.places.as_ref().and_then(ahead) {
+            return Err(Refusal::Ahead { track: name.clone(), seconds });
+        }
         if self.places.is_none() {
             let since = *self.since.get_or_insert(now);
-            if feed.hold(Held { samples, starts, came: now }) {
-                self.waiting_bytes += data.len();
+            let held = Held { samples, starts, came: now };
+            let bytes = held.bytes();
+            if feed.hold(held) {
+                self.waiting_bytes += bytes;
                 self.begin_if_known(now, utc, since);
                 return Ok(Taken::New);
             }

@@ -13,7 +13,7 @@ use millstream_media::grid::FrameRate;
 use millstream_media::time::{MonoTime, UtcTime};
 use millstream_media::track::Track;
 use millstream_media::unit::Sample;
-use millstream_package::contributed::{Config, Contributed, MAX_TRACKS, Note, Refusal, Taken};
+use millstream_package::contributed::{Config, Contributed, MAX_TRACKS, MAX_WAITING_BYTES, Note, Refusal, Taken};
 use millstream_package::passthrough::Step;
 use millstream_window::Timing;
 use proptest::prelude::*;
@@ -395,4 +395,46 @@ fn remembered_headers_do_for_media_and_are_otherwise_nothing() {
     assert_eq!(bench.fed.gaps(), 0);
     let used = |track: &str| bench.session.uses(&name(track));
     assert!(used("v") && used("a") && used("new") && !used("old20"));
+}
+
+/// One fragment with a wrong time must not lock the true ones out, which begin below it then.
+#[test]
+fn media_of_the_far_future_is_refused_and_the_stream_goes_on() {
+    let (encoder, mut bench) = (Encoder::new(), Bench::new(CONFIG));
+    bench.headers(&encoder);
+    for index in 0..4 {
+        bench.segment(&encoder, BASE, index);
+    }
+    let refused = bench.send("v", &encoder.video(BASE + 100_000_000, 0), true, 8.0).unwrap_err();
+    assert!(matches!(refused, Refusal::Ahead { seconds, .. } if seconds > 199_000_000), "{refused}");
+    for index in 4..8 {
+        bench.segment(&encoder, BASE, index);
+    }
+    assert_eq!(bench.fed.numbers("v"), (BASE + 1..BASE + 9).collect::<Vec<_>>());
+    assert_eq!((bench.fed.gaps(), bench.timings.len()), (0, 1));
+}
+
+/// What waits for the first segment is bounded by what it takes of memory, not by what was sent.
+#[test]
+fn samples_of_no_or_few_bytes_do_not_fill_the_memory() {
+    let (encoder, mut bench) = (Encoder::new(), Bench::new(CONFIG));
+    bench.headers(&encoder);
+    let fragment = |index: u64, bytes: &'static [u8]| {
+        let sample = |n: u64| Sample {
+            dts: (BASE * 2 * 25) * 1000 + index * 10_000 + n,
+            composition_offset: 0,
+            duration: 1,
+            key: index == 0 && n == 0,
+            data: Bytes::from_static(bytes),
+        };
+        chunk(1, 0, &(0..10_000).map(sample).collect::<Vec<_>>())
+    };
+    let refused = bench.send("v", &fragment(0, b""), true, 0.0).unwrap_err();
+    assert!(refused.to_string().contains("without bytes"), "{refused}");
+    let waiting = (0..1000).take_while(|index| {
+        bench.send("v", &fragment(*index, b"."), *index == 0, 0.1).unwrap();
+        !bench.session.has_begun()
+    });
+    let waiting = waiting.count() * 10_000 * size_of::<Sample>();
+    assert!(waiting <= MAX_WAITING_BYTES, "{waiting} bytes waited");
 }

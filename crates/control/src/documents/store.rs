@@ -163,15 +163,18 @@ impl Documents {
         }
     }
 
-    /// Deletes a channel's settings. Its continuity stays, so that a channel made again under the same name does not
+    /// Deletes a channel's settings and its encoder's headers. Its continuity stays, so that a channel made again under the same name does not
     /// use its segment names for other bytes. Deleting what is not there is no error.
     pub async fn delete(&self, name: &ChannelName) -> Result<(), DocumentError> {
         let path = config_path(name);
         let _only_writer = self.updates.lock().await;
-        match self.store.delete(&path).await {
-            Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(self.failed(&path, error)),
+        for path in [headers_path(name), path] {
+            match self.store.delete(&path).await {
+                Ok(()) | Err(StoreError::NotFound { .. }) => {}
+                Err(error) => return Err(self.failed(&path, error)),
+            }
         }
+        Ok(())
     }
 
     /// What the channel must remember; `None` if it never was on air.

@@ -89,6 +89,11 @@ impl ContributedSession {
         self.packager.is_utc(utc)
     }
 
+    /// Whether a header has come in this session.
+    pub fn has_own_headers(&self) -> bool {
+        self.packager.has_own_headers()
+    }
+
     /// Whether media of a track has come, or its header.
     pub fn uses(&self, track: &RenditionName) -> bool {
         self.packager.uses(track)

@@ -57,14 +57,22 @@ impl KnownHeaders {
         }
     }
 
-    /// A track has this header. Whether that is news.
+    /// A track has this header; there is no room for more than a channel's tracks. Whether that is news.
     pub fn note(&mut self, track: &RenditionName, header: &Bytes) -> bool {
-        let fits = header.len() <= MAX_BYTES && (self.0.len() < MAX_TRACKS || self.0.contains_key(track));
-        if !fits || self.0.get(track) == Some(header) {
+        if header.len() > MAX_BYTES {
+            // The one before it would be wrong.
+            return self.0.remove(track).is_some();
+        }
+        if self.0.get(track) == Some(header) || (self.is_full() && !self.0.contains_key(track)) {
             return false;
         }
         self.0.insert(track.clone(), header.clone());
         true
+    }
+
+    /// Whether others have to be forgotten first.
+    pub fn is_full(&self) -> bool {
+        self.0.len() >= MAX_TRACKS
     }
 
     /// Forgets tracks. Whether there were any.
@@ -91,11 +99,13 @@ mod tests {
         assert!(headers.note(&track(0), &Bytes::from_static(b"one")));
         assert!(!headers.note(&track(0), &Bytes::from_static(b"one")), "no news");
         assert!(headers.note(&track(0), &Bytes::from_static(b"two")));
-        assert!(!headers.note(&track(1), &Bytes::from(vec![0; MAX_BYTES + 1])), "too large");
+        let large = Bytes::from(vec![0; MAX_BYTES + 1]);
+        assert!(!headers.note(&track(1), &large), "too large");
+        assert!(headers.note(&track(0), &large) && headers.iter().next().is_none(), "and the one before it is wrong");
         for n in 0..2 * MAX_TRACKS {
             headers.note(&track(n), &Bytes::from_static(b"two"));
         }
-        assert_eq!(headers.iter().count(), MAX_TRACKS);
+        assert!(headers.is_full() && headers.iter().count() == MAX_TRACKS);
         assert!(headers.keep(|of| *of == track(0)));
         assert!(!headers.keep(|_| true));
         assert_eq!(headers.iter().next(), Some((&track(0), &Bytes::from_static(b"two"))));

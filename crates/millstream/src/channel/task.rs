@@ -24,6 +24,7 @@ use millstream_media::time::MonoTime;
 use millstream_origin::channel::ChannelOrigin;
 use millstream_telemetry::ChannelMetrics;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use self::retry::Retry;
@@ -83,6 +84,8 @@ pub struct Task {
     session: Session,
     input: Input,
     headers: KnownHeaders,
+    headers_changed: bool,
+    saving_headers: Option<JoinHandle<()>>,
     /// Address and key of who uploaded the newest media.
     uploader: Option<(IpAddr, String)>,
     last_media: MonoTime,
@@ -147,6 +150,8 @@ impl Task {
             input: Input::default(),
             uploader: None,
             headers,
+            headers_changed: false,
+            saving_headers: None,
             paused_until: None,
         }
     }
@@ -365,6 +370,7 @@ impl Task {
         }
         self.note_stall(mono);
         if report {
+            self.save_headers();
             self.report();
         }
     }

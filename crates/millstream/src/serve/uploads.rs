@@ -70,7 +70,7 @@ impl From<Refusal> for Failed {
         let status = match refusal {
             Refusal::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::NoHeader(_) => StatusCode::PRECONDITION_FAILED,
-            Refusal::Broken { .. } | Refusal::TooManyTracks => StatusCode::BAD_REQUEST,
+            Refusal::Broken { .. } | Refusal::TooManyTracks | Refusal::Ahead { .. } => StatusCode::BAD_REQUEST,
             Refusal::Unsuitable { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         };
         Failed(status, refusal.to_string())

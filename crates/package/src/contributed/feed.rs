@@ -25,6 +25,12 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// What it takes of memory.
+    pub(super) fn bytes(&self) -> usize {
+        let of = |sample: &Sample| sample.data.len() + size_of::<Sample>();
+        self.samples.iter().map(of).sum::<usize>() + size_of::<Held>()
+    }
+
     /// How long its media lasts.
     pub(super) fn length(&self, scale: Timescale) -> Duration {
         let ticks: u64 = self.samples.iter().map(|sample| u64::from(sample.duration)).sum();
@@ -90,6 +96,10 @@ impl Feed {
         for chunk in chunks(data, &self.init) {
             samples.extend(chunk.map_err(broken)?.media_samples(data).map_err(broken)?);
         }
+        if samples.iter().any(|sample| sample.data.is_empty()) {
+            let cause = "it has samples without bytes; send every sample whole".to_owned();
+            return Err(Refusal::Unsuitable { track: self.track.name.clone(), cause });
+        }
         for sample in &mut samples {
             // What lies before the start is not presented; it stays in order at 0.
             sample.dts = sample.dts.saturating_sub(begins);
@@ -108,7 +118,7 @@ impl Feed {
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        self.held.iter().flat_map(|held| &held.samples).map(|sample| sample.data.len()).sum()
+        self.held.iter().map(Held::bytes).sum()
     }
 
     pub(super) fn has_media(&self) -> bool {

@@ -102,6 +102,14 @@ impl Places {
         self.shift.is_some() && ahead > i128::from(AHEAD * NANOS_PER_SECOND)
     }
 
+    /// How many seconds UTC media lies ahead both of now and of what has begun, if that is too far for it to be true.
+    pub(super) fn seconds_ahead(&self, dts: u64, scale: Timescale, utc: UtcTime, opened: u64) -> Option<u64> {
+        let begun = i128::from(opened.saturating_sub(self.grid.offset())).saturating_mul(self.segment_nanos());
+        let ahead = nanos(dts, scale) - begun.max(utc.0.into());
+        let second = i128::from(NANOS_PER_SECOND);
+        (self.is_utc() && ahead > i128::from(AHEAD) * second).then(|| u64::try_from(ahead / second).unwrap_or(u64::MAX))
+    }
+
     /// Maps a clock that was set anew, to above segment `after`.
     pub(super) fn map_anew(&mut self, dts: u64, scale: Timescale, utc: UtcTime, after: u64) {
         self.shift = Some(self.shift_to(dts, scale, utc, after));

@@ -44,6 +44,14 @@ pub enum Refusal {
         /// What is wrong, and what to send.
         cause: String,
     },
+    /// Media that would lie so far in the future that nothing true could follow.
+    #[error("media of track {track} lies {seconds} s in the future; set the encoder's clock")]
+    Ahead {
+        /// The track.
+        track: RenditionName,
+        /// How far.
+        seconds: u64,
+    },
     /// Another encoder is sending, and the two cannot be in step.
     #[error("another encoder is sending to this channel; stop one of them, or lock the times of both to UTC")]
     Busy,

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use millstream_media::cmaf::read::MAX_SAMPLES_PER_CHUNK;
 use millstream_media::cmaf::{self, ChunkHead, MAX_CHUNK_BYTES};
 use millstream_media::segment::SegmentEnd;
 use millstream_media::time::{Timescale, UtcTime};
@@ -70,9 +71,9 @@ impl Assembler {
         self.pending_duration
     }
 
-    /// Whether `bytes` more would pass the limit of a part.
+    /// Whether a sample of `bytes` more would pass the limits of a part.
     pub(super) fn is_full_for(&self, bytes: usize) -> bool {
-        self.pending_bytes.saturating_add(bytes) > MAX_CHUNK_BYTES
+        self.pending_bytes.saturating_add(bytes) > MAX_CHUNK_BYTES || self.pending.len() >= MAX_SAMPLES_PER_CHUNK
     }
 
     /// Begins a segment. The one before must be closed.

@@ -107,9 +107,10 @@ impl Task {
             Session::Abr(abr) => abr.finish(&mut self.publisher, &self.metrics).await,
             Session::Cmaf(mut session) => {
                 session.finish(&mut self.publisher).await;
-                if session.has_begun() && self.headers.keep(|track| session.uses(track)) {
-                    self.save_headers().await;
+                if session.has_begun() && session.has_own_headers() {
+                    self.headers_changed |= self.headers.keep(|track| session.uses(track));
                 }
+                self.finish_headers().await;
             }
             Session::Passthrough(mut session) => session.finish(&mut self.publisher).await,
         }

@@ -63,10 +63,11 @@ impl Task {
             tracing::warn!(channel = %self.config.name, note, "contribution");
             self.reporter.warn(note);
         }
-        if let (Ok(_), Object::Header(header)) = (&taken, &object)
-            && self.headers.note(&track, header)
-        {
-            self.save_headers().await;
+        if let (Ok(_), Object::Header(header)) = (&taken, &object) {
+            if self.headers.is_full() {
+                self.headers_changed |= self.headers.keep(|track| session.uses(track));
+            }
+            self.headers_changed |= self.headers.note(&track, header);
         }
         if matches!((&taken, &object), (Ok(Taken::New), Object::Fragment { .. })) {
             self.last_media = at.0;
@@ -96,11 +97,28 @@ impl Task {
         let _ = answer.send(taken);
     }
 
-    /// Writes the headers as they are now.
-    pub(super) fn save_headers(&self) -> impl Future<Output = ()> + Send + use<> {
+    /// Begins to write the headers if they have changed, unless that is under way; the next second asks again.
+    pub(super) fn save_headers(&mut self) {
+        if !self.headers_changed || self.saving_headers.as_ref().is_some_and(|saving| !saving.is_finished()) {
+            return;
+        }
+        self.headers_changed = false;
         let (registry, name) = (Arc::clone(&self.surroundings.registry), self.config.name.clone());
         let headers = self.headers.clone();
-        async move { headers.save(registry.documents(), &name).await }
+        self.saving_headers = Some(tokio::spawn(async move { headers.save(registry.documents(), &name).await }));
+    }
+
+    /// Writes what has changed of the headers, and returns when it is written.
+    pub(super) async fn finish_headers(&mut self) {
+        for _ in 0..2 {
+            if let Some(saving) = self.saving_headers.take() {
+                let _ = saving.await;
+            }
+            self.save_headers();
+        }
+        if let Some(saving) = self.saving_headers.take() {
+            let _ = saving.await;
+        }
     }
 
     /// Nothing has come for so long that whoever sent is taken for gone.
