@@ -4,12 +4,19 @@ import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import { launch, openPage } from "./support/browser.js";
+import { timesOf } from "./support/mp4.js";
 import { Publisher } from "./support/publisher.js";
 import { channel, Server } from "./support/server.js";
 import { until } from "./support/wait.js";
 import { figures, plays, shows } from "./support/watching.js";
 
 const KEY = "recordings-stream-key";
+const PASSED_KEY = "quay-stream-key";
+/**
+ * Browsers count in microseconds. This time, in ticks of 90 kHz, lies between two, so that Chromium's rounding puts a first
+ * picture of it a microsecond before the list begins, and throws its segment away.
+ */
+const BETWEEN_MICROSECONDS = 161_590_509_992_951n;
 /** Where screenshots go, if they are wanted. */
 const SHOTS = process.env.SCREENSHOTS;
 
@@ -48,7 +55,10 @@ describe("recordings", { timeout: 240_000 }, () => {
   };
 
   before(async () => {
-    server = await Server.start(channel("harbour", KEY, "record = true\nreconnect_seconds = 3"));
+    const record = "record = true\nreconnect_seconds = 3";
+    server = await Server.start(
+      channel("harbour", KEY, record) + channel("quay", PASSED_KEY, `${record}\nmode = "passthrough"`),
+    );
     browser = await launch();
     tab = await openPage(browser, {
       hosts: [new URL(server.url).host],
@@ -65,6 +75,15 @@ describe("recordings", { timeout: 240_000 }, () => {
 
   test("a channel's watch page moves in its window, with thumbnails, and goes to live", async () => {
     const { page } = tab;
+    // So that what is gone back to has not been loaded.
+    await until(
+      "the list is long",
+      async () => {
+        const list = await (await fetch(`${server.url}/live/harbour/audio/index.m3u8`)).text();
+        return [...list.matchAll(/#EXTINF:([\d.]+)/g)].reduce((sum, [, seconds]) => sum + Number(seconds), 0) > 10;
+      },
+      { seconds: 30 },
+    );
     await page.goto(`${server.url}/watch/harbour`);
     await shows(page, "live", 30);
     const poster = await fetch(`${server.url}/live/harbour/poster.jpg`);
@@ -75,7 +94,9 @@ describe("recordings", { timeout: 240_000 }, () => {
     const before = (await figures(page)).latency;
     await page.locator(".scrub").focus();
     await page.keyboard.press("Home");
-    await until("it plays what was", async () => (await figures(page)).latency > before + 3);
+    await until("it is where it was", async () => (await figures(page)).latency > before + 3);
+    await plays(page, 1);
+    assert.ok((await figures(page)).latency > before + 3, "it plays what was");
     await page.getByRole("button", { name: /Go to live/ }).click();
     await until("it is live again", async () => (await figures(page)).latency < before + 3);
   });
@@ -113,6 +134,36 @@ describe("recordings", { timeout: 240_000 }, () => {
     await page.goto(`${server.url}/watch/vod/no-such-recording`);
     await shows(page, "not_found");
     await page.getByText("There is no recording").waitFor();
+  });
+
+  test("a first picture that rounding puts before the beginning is shown all the same", async () => {
+    const broadcast = new Publisher(server.rtmp(PASSED_KEY));
+    await server.reaches("quay", "live", 30);
+    await until("there is a segment", async () =>
+      /EXTINF/.test(await (await fetch(`${server.url}/live/quay/source/index.m3u8`)).text()),
+    );
+    await broadcast.end();
+    const { id } = await until(
+      "the recording has ended",
+      async () =>
+        (await server.json("/api/v1/assets")).assets.find((a) => a.channel === "quay" && a.state === "ended"),
+      { seconds: 40 },
+    );
+    const first = await fetch(`${server.url}/vod/${id}/source/1.m4s`);
+    const by = BETWEEN_MICROSECONDS - timesOf(Buffer.from(await first.arrayBuffer()))[0].read();
+    const { page, close } = await openPage(browser, { hosts: [new URL(server.url).host] });
+    await page.route("**/*.m4s", async (route) => {
+      const response = await route.fetch();
+      const body = await response.body();
+      const moved = route.request().url().includes("/audio/") ? (by * 48_000n) / 90_000n : by;
+      for (const time of timesOf(body)) time.write(time.read() + moved);
+      await route.fulfill({ response, body });
+    });
+    await page.goto(`${server.url}/watch/vod/${id}`);
+    await plays(page, 1, 8);
+    const from = await page.locator("video").evaluate((video) => video.buffered.start(0));
+    assert.ok(from < 0.1, `it begins at ${from} s`);
+    await close();
   });
 
   test("the lists of pictures are what players read", async () => {

@@ -9,6 +9,7 @@ import Hls, {
 } from "hls.js";
 import { CLEAR_KEY, forKeySystem } from "./clear-key";
 import type { Engine, EngineEvents, Play } from "./engine";
+import { keepFirstFrame } from "./first-frame";
 import type { Level } from "./format";
 import { keepLatency } from "./latency-control.js";
 
@@ -109,6 +110,9 @@ export class HlsEngine implements Engine {
     });
     const hls = this.hls;
     hls.on(Hls.Events.ERROR, (_, data) => this.onError(data));
+    hls.on(Hls.Events.BUFFER_CREATED, (_, { tracks }) => {
+      for (const { buffer } of Object.values(tracks)) if (buffer) keepFirstFrame(buffer);
+    });
     hls.on(Hls.Events.MANIFEST_PARSED, () => this.events.changed());
     hls.on(Hls.Events.LEVEL_SWITCHED, () => this.events.changed());
     hls.on(Hls.Events.LEVEL_LOADED, (_, data) => {

@@ -211,7 +211,13 @@ export class Source {
 
   /** Plays once there is enough to play, or it was waited for long enough, or the viewer pressed play. */
   private startWhenReady(now: number, engine: Engine): void {
-    if (this.waiting === null || !this.shown) return;
+    if (this.waiting === null) return;
+    if (!this.shown) {
+      // Media, but none at the playhead: engines pass a hole only once they are to play.
+      const hole = this.video.buffered.length > 0 && now - this.mediaAt >= START_WITHIN_MS;
+      if (hole && this.video.paused) this.play();
+      return;
+    }
     this.waiting.since ??= now;
     const { since } = this.waiting;
     // With low latency there is never more than the playlist keeps back.

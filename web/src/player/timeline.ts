@@ -9,11 +9,14 @@ import type { Range } from "./scrubber";
 
 /** Further than this from the live position, in seconds, "go live" is offered. */
 const AT_LIVE_SECONDS = 4;
-/** A window of a channel that is shorter than this, in seconds, has no bar to move in. */
-const LEAST_REWIND_SECONDS = 12;
+/** Less of a channel than this, in seconds, that can be moved in needs no bar. */
+const LEAST_REWIND_SECONDS = 8;
 /** The past has a bar of its own where it is so much deeper than the live list, in ms. */
 const DEEPER_MS = 6000;
-/** The live list lets go of its oldest media: nobody is sent closer to it than this, in seconds. */
+/**
+ * The live list lets go of its oldest media: nobody is sent closer to it than this, in seconds. hls.js would not even try:
+ * for a position a microsecond before the list, such as browsers' rounding makes of its very start, it loads what is live.
+ */
 const LIST_MARGIN_SECONDS = 4;
 /** Closer to live than this, in seconds, is live. */
 const LIVE_SECONDS = 1;
@@ -44,7 +47,7 @@ export class Timeline {
     if (deep !== null) return deep;
     const { seekable, currentTime } = video;
     if (seekable.length === 0) return null;
-    const start = seekable.start(0);
+    const start = Math.min(this.first(), currentTime);
     const end = rewind === null ? seekable.end(seekable.length - 1) : this.liveEnd();
     const least = rewind === null ? 1 : LEAST_REWIND_SECONDS;
     return end - start < least ? null : { start, end: Math.max(end, currentTime), now: currentTime };
@@ -70,7 +73,7 @@ export class Timeline {
     const { seekable, currentTime } = this.of.video;
     if (seekable.length === 0) return;
     const last = this.of.engine()?.livePosition() ?? seekable.end(seekable.length - 1);
-    const target = Math.min(last, Math.max(seekable.start(0), currentTime + seconds));
+    const target = Math.min(last, Math.max(Math.min(this.first(), currentTime), currentTime + seconds));
     if (seconds < 0 || target > currentTime) this.of.video.currentTime = target;
   }
 
@@ -157,11 +160,17 @@ export class Timeline {
 
   /** Where a moment lies in the list that is played; `null` if not in it, or not safely. */
   private place(date: number): number | null {
-    const { video, rewind, engine } = this.of;
+    const { rewind, engine } = this.of;
     const position = this.moving ? null : (engine()?.positionAt(date) ?? null);
     if (position === null || rewind?.past !== null) return position;
-    const first = video.seekable.length === 0 ? Number.POSITIVE_INFINITY : video.seekable.start(0);
-    return position < first + LIST_MARGIN_SECONDS ? null : position;
+    return position < this.first() ? null : position;
+  }
+
+  /** The first position in the list that is played to which a viewer is sent; infinite if there is none. */
+  private first(): number {
+    const { video, rewind } = this.of;
+    if (video.seekable.length === 0) return Number.POSITIVE_INFINITY;
+    return video.seekable.start(0) + (rewind === null ? 0 : LIST_MARGIN_SECONDS);
   }
 
   /** ms since 1970 of what is on the screen; `null` if unknown. */

@@ -10,6 +10,9 @@
 //! - **Jumps.** A step of the source's timestamps that arrival does not share makes a new *epoch* with an anchor of its
 //!   own. Audio and video may pass the jump at different units, so the mapping before it is kept for the track that has
 //!   not passed it yet.
+//! - **Whole ticks.** The offset moves in steps of 0.1 ms: the times of a source that counts in milliseconds are then whole
+//!   ticks of 90 kHz and whole microseconds, the unit that browsers count in. Where they are not, a browser's rounding
+//!   puts the first picture a microsecond before the beginning every so often, and takes away its whole segment.
 //! - **Never back.** For each track, decode times that are not `late` only increase. An anchor lies after everything
 //!   put out before and after the filler's floor.
 //! - **Late.** Units before the floor are reported late. If a track stays late for [`Config::late_patience`], the
@@ -37,6 +40,9 @@ const BACK_TOLERANCE: i64 = 100_000_000;
 
 /// Least step between decode times of a track, so that they differ on every timescale.
 const MIN_STEP: i64 = 100_000;
+
+/// The offset is a multiple of this.
+const OFFSET_STEP: i64 = 100_000;
 
 /// How far behind arrival the newest mapping may put a track that joins it.
 const MAX_JOIN_BEHIND: i64 = 10_000_000_000;
@@ -299,7 +305,7 @@ impl Timeline {
             _ => None,
         };
         let lowest = source.saturating_sub(self.track(stamp.media).lead).min(stamp.pts.0);
-        let offset = stamped.unwrap_or_else(|| self.earliest(at).saturating_sub(lowest));
+        let offset = stamped.unwrap_or_else(|| whole_steps(self.earliest(at).saturating_sub(lowest)));
         let epoch = Epoch { serial: self.next_serial, offset, stamped: stamped.is_some() };
         self.next_serial += 1;
         self.previous = self.current.replace(epoch);
@@ -350,7 +356,7 @@ impl Timeline {
 
     /// A unit's decode and presentation time under an epoch.
     fn apply(&self, serial: u64, stamp: Stamp) -> (i64, i64) {
-        let offset = self.epoch(serial).or(self.current).map_or(0, |e| e.offset);
+        let offset = whole_steps(self.epoch(serial).or(self.current).map_or(0, |e| e.offset));
         let dts = stamp.dts.0.saturating_sub(self.track(stamp.media).lead).saturating_add(offset);
         (dts, stamp.pts.0.saturating_add(offset).max(dts))
     }
@@ -449,6 +455,11 @@ fn other(media: MediaKind) -> MediaKind {
         MediaKind::Video => MediaKind::Audio,
         MediaKind::Audio => MediaKind::Video,
     }
+}
+
+/// The next multiple of [`OFFSET_STEP`].
+fn whole_steps(offset: i64) -> i64 {
+    offset.saturating_add(offset.wrapping_neg().rem_euclid(OFFSET_STEP))
 }
 
 fn nanos(d: Duration) -> i64 {
