@@ -21,6 +21,7 @@ use crate::answer::{Answer, Delivery, Peer, Reply};
 use crate::body::Body;
 use crate::carry;
 use crate::respond;
+use crate::screen::Site;
 use crate::viewer::{Proxies, Viewer};
 
 /// Which requests need a signature, and whose word about a viewer counts.
@@ -34,8 +35,8 @@ pub struct Rules {
     pub edges: Vec<Network>,
     /// Proxies whose word about a viewer counts.
     pub proxies: Proxies,
-    /// Web sites (`https://app.example`) whose pages may send cookies here.
-    pub sites: Vec<String>,
+    /// Web sites whose pages may send cookies here.
+    pub sites: Vec<Site>,
 }
 
 /// The keys that are trusted now; they change while the server runs.
@@ -61,6 +62,16 @@ impl Trust {
 /// Gives the time of day, in milliseconds of the epoch.
 pub type TimeOfDay = Arc<dyn Fn() -> u64 + Send + Sync>;
 
+/// Why a request is answered.
+enum Passed {
+    /// An edge asks, which checked it.
+    Edge,
+    /// It needs no signature.
+    Open,
+    /// By its signature.
+    Signed(Allowed),
+}
+
 /// What answers, behind a check.
 pub struct Guarded {
     inner: Arc<dyn Delivery>,
@@ -75,29 +86,33 @@ impl Guarded {
         Guarded { inner, rules, trust, time }
     }
 
-    fn check(&self, request: &Request<()>, peer: Peer) -> Result<Option<Allowed>, Refusal> {
+    fn check(&self, request: &Request<()>, peer: Peer) -> Result<Passed, Refusal> {
         let path = request.uri().path();
         if !is_plain(path) {
             // Two servers may read it in two ways.
             return Err(Refusal::Resource);
         }
-        let needed = self.rules.require || self.rules.paths.iter().any(|start| path.starts_with(start));
-        if !needed || self.rules.edges.iter().any(|network| network.contains(peer.address.ip())) {
-            return Ok(None);
+        if self.rules.edges.iter().any(|network| network.contains(peer.address.ip())) {
+            return Ok(Passed::Edge);
+        }
+        if !self.rules.require && !self.rules.paths.iter().any(|start| path.starts_with(start)) {
+            return Ok(Passed::Open);
         }
         let viewer = Viewer::of(request, peer, &self.rules.proxies);
         let cookies = request.headers().get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
         let url = Url { scheme: viewer.scheme, host: viewer.host, path, query: request.uri().query() };
         let viewed = Viewed { url, address: viewer.address, now_ms: (self.time)() };
-        self.trust.now().check(&viewed, cookies).map(Some)
+        self.trust.now().check(&viewed, cookies).map(Passed::Signed)
     }
 
     /// What lets pages of the sites that are named send cookies along (Fetch standard 3.2.5). That the answer depends on
     /// `Origin` is said to all who ask, or a cache would give a page what was made for a player without one.
     fn cross_origin(&self, origin: Option<&HeaderValue>) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        let named = origin.filter(|origin| self.rules.sites.iter().any(|site| site.as_bytes() == origin.as_bytes()));
-        if let Some(origin) = named {
+        let is_named = |origin: &&HeaderValue| {
+            origin.to_str().is_ok_and(|origin| self.rules.sites.iter().any(|site| site.covers(origin)))
+        };
+        if let Some(origin) = origin.filter(is_named) {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
             headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
         }
@@ -119,8 +134,11 @@ impl Delivery for Guarded {
         // A licence request is a POST.
         let answer = if matches!(*request.method(), Method::GET | Method::HEAD | Method::POST) {
             match self.check(request, peer) {
-                Ok(None) => return self.inner.answer(request, peer),
-                Ok(Some(allowed)) => self.pass(request, peer, &allowed),
+                // What an edge keeps has to be the same for all.
+                Ok(Passed::Edge) => return self.inner.answer(request, peer),
+                // Pages that send cookies along send them for what needs none, too.
+                Ok(Passed::Open) => self.inner.answer(request, peer),
+                Ok(Passed::Signed(allowed)) => self.pass(request, peer, &allowed),
                 Err(refusal) => Answer::ready(RequestKind::Other, refused(refusal)),
             }
         } else {

@@ -216,11 +216,34 @@ fn keys_change_while_it_runs() {
     assert_eq!(bench.status(&url, &[], "192.0.2.1"), 200);
 }
 
+fn site(text: &str) -> Site {
+    Site::parse(text).unwrap()
+}
+
+/// Pages that send cookies to a host send them for its open channels, too, and may read no answer to that through `*`. What an
+/// edge keeps is the same for all.
+#[test]
+fn cookies_from_pages_for_what_is_open() {
+    let edges = vec![Network::parse("10.1.0.0/16").unwrap()];
+    let sites = vec![site("https://app.example")];
+    let bench = bench(Rules { paths: vec!["/live/paid/".to_owned()], edges, sites, ..Rules::default() });
+    for (peer, want) in [("192.0.2.1", Some("true")), ("10.1.2.3", None)] {
+        let response = bench.get("/live/free/index.m3u8", &[("origin", "https://app.example")], peer);
+        let credentials = response.headers().get("access-control-allow-credentials").map(|v| v.to_str().unwrap());
+        assert_eq!((response.status().as_u16(), credentials), (200, want), "from {peer}");
+    }
+}
+
 /// A page may read an answer to a request with cookies only if it is named, never through `*`.
 #[test]
 fn cookies_from_pages_of_named_sites() {
-    let bench = bench(Rules { sites: vec!["https://app.example".to_owned()], ..required() });
-    for (site, want) in [("https://app.example", Some("true")), ("https://evil.example", None)] {
+    let bench = bench(Rules { sites: vec![site("https://app.example"), site("https://*.tv.example")], ..required() });
+    for (site, want) in [
+        ("https://app.example", Some("true")),
+        ("https://www.tv.example", Some("true")),
+        ("https://tv.example", None),
+        ("https://evil.example", None),
+    ] {
         let response = bench.get(PATH, &[("origin", site)], "192.0.2.1");
         let credentials = response.headers().get("access-control-allow-credentials").map(|v| v.to_str().unwrap());
         assert_eq!(credentials, want, "{site}");

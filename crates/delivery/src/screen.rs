@@ -39,11 +39,29 @@ pub struct Site(String);
 impl Site {
     /// Reads one, in the form of an `Origin` header (RFC 6454 6.2) and of a source of a Content Security Policy.
     pub fn parse(text: &str) -> Option<Self> {
-        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
-        let name = rest.strip_prefix("*.").unwrap_or(rest);
-        let allowed =
-            |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');
-        (!name.is_empty() && name.bytes().all(allowed) && !name.starts_with('.')).then(|| Site(text.to_owned()))
+        let (rest, usual_port) = match text.strip_prefix("https://") {
+            Some(rest) => (rest, "443"),
+            None => (text.strip_prefix("http://")?, "80"),
+        };
+        let below = rest.strip_prefix("*.");
+        let name = below.unwrap_or(rest);
+        // A port is what follows the last colon outside of an IPv6 address.
+        let (host, port) = match name.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, Some(port)),
+            _ => (name, None),
+        };
+        // An origin never names the usual port of its scheme.
+        let port_is_sent = |port: &str| {
+            port != usual_port && !port.starts_with(['0', '+']) && port.parse::<u16>().is_ok_and(|number| number > 0)
+        };
+        let is_label = |label: &str| {
+            !label.is_empty() && label.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
+        };
+        let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+            Some(address) => below.is_none() && address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => host.split('.').all(is_label),
+        };
+        (is_host && port.is_none_or(port_is_sent)).then(|| Site(text.to_owned()))
     }
 
     /// As it was written.
@@ -51,7 +69,8 @@ impl Site {
         &self.0
     }
 
-    fn covers(&self, origin: &str) -> bool {
+    /// Whether a page of this origin is one of the site's.
+    pub(crate) fn covers(&self, origin: &str) -> bool {
         match self.0.split_once("*.") {
             None => origin == self.0,
             Some((scheme, below)) => {
@@ -338,6 +357,31 @@ mod tests {
             ["", "partner.example", "https://", "https://*.", "https://a.example/", "https://a b", "https://A.example"]
         {
             assert_eq!(Site::parse(text), None, "{text}");
+        }
+        // No browser sends these as an origin, so they would never match.
+        for text in [
+            "https://a.example:443",
+            "http://a.example:80",
+            "https://a.example:abc",
+            "https://a.example:0",
+            "https://a.example:08443",
+            "https://a.example:70000",
+            "https://a.example:",
+            "https://a..example",
+            "https://[::1",
+            "https://*.[::1]",
+            "https://[nothing]",
+        ] {
+            assert_eq!(Site::parse(text), None, "{text}");
+        }
+        for text in [
+            "https://a.example:8443",
+            "http://a.example:443",
+            "http://[::1]:8080",
+            "https://*.a.example:8443",
+            "http://localhost",
+        ] {
+            assert!(Site::parse(text).is_some(), "{text}");
         }
         for text in ["https://a.example; script-src *", "https://a.example,b", "*"] {
             assert_eq!(Site::parse(text), None, "{text}: it would change the policy of pages");

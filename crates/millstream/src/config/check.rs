@@ -54,6 +54,9 @@ impl Config {
         if self.access.paths.iter().any(|path| !path.starts_with("/live/") && !path.starts_with("/vod/")) {
             errors.push(("access", "paths", "must begin with /live/ or /vod/, such as /live/news/".to_owned()));
         }
+        for error in self.access.sites.iter().filter_map(|text| super::protection::site(text).err()) {
+            errors.push(("access", "sites", error));
+        }
         self.operators.check(&mut errors);
         self.origin.check(self.server.https != Address::OFF, &mut errors);
         self.viewers.check(&mut errors);

@@ -89,7 +89,8 @@ pub struct Access {
     /// for `CloudFront-Viewer-Address`, `CloudFront-Forwarded-Proto` and `CloudFront-Viewer-Country`.
     #[schema(value_type = String)]
     pub proxy_headers: ProxyHeaders,
-    /// Web sites, such as `https://app.example`, whose pages may send signed cookies to this server from another host.
+    /// Web sites, such as `https://app.example` or `https://*.app.example`, whose pages may send signed cookies to this
+    /// server from another host.
     pub sites: Vec<String>,
 }
 

@@ -206,20 +206,26 @@ impl ViewerRule {
             };
             texts.iter().map(one).collect::<Result<Vec<_>, _>>()
         };
-        let site = |text: &String| {
-            Site::parse(text).ok_or_else(|| {
-                format!("has the site {text:?}; write https://app.example or https://*.app.example, without a path")
-            })
-        };
         Ok(Rule {
             path: path.clone(),
             allow: countries(&self.allow)?,
             deny: countries(&self.deny)?,
             unknown: self.unknown.map_or(self.allow.is_empty(), |verdict| verdict == Verdict::Allow),
-            sites: self.sites.iter().map(site).collect::<Result<_, _>>()?,
+            sites: self.sites.iter().map(|text| site(text)).collect::<Result<_, _>>()?,
             without_site: self.without_site != Some(Verdict::Deny),
         })
     }
+}
+
+/// A web site.
+///
+/// # Errors
+/// What is wrong with it, and the mend.
+pub fn site(text: &str) -> Result<Site, String> {
+    Site::parse(text).ok_or_else(|| {
+        let forms = "https://app.example, https://app.example:8443 or https://*.app.example";
+        format!("has the site {text:?}; write {forms}: small letters, no path, no slash at the end, no :443")
+    })
 }
 
 impl Viewers {
@@ -269,6 +275,8 @@ mod tests {
             ("[viewers]\nrules = [{ path = \"/live/n/\", allow = [\"Germany\"] }]", "two capital letters"),
             ("[viewers]\nrules = [{ path = \"/live/n/\", allow = [\"DE\"], deny = [\"AT\"] }]", "use one of them"),
             ("[viewers]\nrules = [{ path = \"/live/n/\", sites = [\"app.example\"] }]", "https://app.example"),
+            ("[viewers]\nrules = [{ path = \"/live/n/\", sites = [\"https://a.example:443\"] }]", "no :443"),
+            ("[access]\nsites = [\"https://App.example/\"]", "no slash at the end"),
             ("[viewers]\nrules = [{ paht = \"/live/n/\" }]", "unknown field"),
         ] {
             let errors = errors_of(text);

@@ -1,5 +1,6 @@
 //! Signed URLs and cookies as the configuration has them: the rules, the folder of public keys, and its changes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +33,11 @@ pub fn guard(config: &Config, clock: &Arc<dyn Clock>, media: Arc<dyn Delivery>) 
         paths: set.paths.clone(),
         edges: fence::networks(&set.edges)?,
         proxies: fence::proxies(config)?,
-        sites: set.sites.clone(),
+        sites: set
+            .sites
+            .iter()
+            .map(|text| crate::config::protection::site(text).map_err(|error| anyhow::anyhow!("access.sites {error}")))
+            .collect::<Result<_>>()?,
     };
     let folder = config.key_folder();
     let keys = read(&folder, &set.groups)?;
@@ -52,6 +57,19 @@ pub fn guard(config: &Config, clock: &Arc<dyn Clock>, media: Arc<dyn Delivery>) 
 /// The keys of the folder (`KEY-PAIR-ID.pem`), and of the folders in it that are trusted groups: all, if none is named.
 fn read(folder: &Path, groups: &[String]) -> Result<KeySet> {
     let mut keys = KeySet::default();
+    for (id, (file, pem)) in files(folder, groups)? {
+        if let Err(error) = PublicKey::from_pem(&pem).and_then(|key| keys.insert(&id, key)) {
+            tracing::warn!(file = %file.display(), "a key is not trusted: {error:#}");
+        }
+    }
+    Ok(keys)
+}
+
+/// The files that are read as keys, with their bytes, by key-pair id.
+fn files(folder: &Path, groups: &[String]) -> Result<BTreeMap<String, (PathBuf, Vec<u8>)>> {
+    for group in groups.iter().filter(|group| !folder.join(group).is_dir()) {
+        tracing::warn!(group, folder = %folder.display(), "access.groups names a group that is no folder here: none of its keys is trusted");
+    }
     let mut folders = vec![folder.to_owned()];
     for entry in entries(folder)? {
         let name = entry.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -59,23 +77,31 @@ fn read(folder: &Path, groups: &[String]) -> Result<KeySet> {
             folders.push(entry);
         }
     }
+    let mut found = BTreeMap::<String, (PathBuf, Vec<u8>)>::new();
     for file in folders.iter().map(|folder| entries(folder)).collect::<Result<Vec<_>>>()?.into_iter().flatten() {
         if !file.is_file() || file.extension().is_none_or(|extension| extension != "pem") {
             continue;
         }
         let id = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        let taken = one(&file).and_then(|key| Ok(keys.insert(&id, key)?));
-        if let Err(error) = taken {
-            tracing::warn!(file = %file.display(), "a key is not trusted: {error:#}");
+        match (bytes(&file), found.get(&id)) {
+            (Ok(pem), None) => drop(found.insert(id, (file, pem))),
+            // A key may be in several groups.
+            (Ok(pem), Some((_, other))) if *other == pem => {}
+            (Ok(_), Some((other, _))) => tracing::warn!(
+                file = %file.display(),
+                "a key is not trusted: {} has its id, {id}, and is another one; give each key an id of its own",
+                other.display()
+            ),
+            (Err(error), _) => tracing::warn!(file = %file.display(), "a key is not trusted: {error:#}"),
         }
     }
-    Ok(keys)
+    Ok(found)
 }
 
-fn one(file: &Path) -> Result<PublicKey> {
+fn bytes(file: &Path) -> Result<Vec<u8>> {
     let length = std::fs::metadata(file).context("it cannot be read")?.len();
     anyhow::ensure!(length <= MAX_FILE, "it has {length} bytes; a public key has less than {MAX_FILE}");
-    Ok(PublicKey::from_pem(&std::fs::read(file).context("it cannot be read")?)?)
+    std::fs::read(file).context("it cannot be read")
 }
 
 /// What lies in a folder, in the order of names; nothing if it is not there.
@@ -154,5 +180,21 @@ mod tests {
         assert!(some.get("K1").is_some() && some.get("K3").is_some() && some.get("K2").is_none());
         std::fs::remove_file(path.join("b/K3.pem")).unwrap();
         assert_ne!(look(path), before);
+    }
+    #[test]
+    fn a_key_may_be_in_two_groups_but_an_id_has_one_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        for (file, text) in [("a/K1.pem", "one"), ("a/K2.pem", "two"), ("b/K1.pem", "one"), ("b/K2.pem", "another")] {
+            std::fs::create_dir_all(path.join(file).parent().unwrap()).unwrap();
+            std::fs::write(path.join(file), text).unwrap();
+        }
+        let of = |groups: &[&str]| {
+            let groups: Vec<String> = groups.iter().map(|&group| group.to_owned()).collect();
+            let files = files(path, &groups).unwrap().into_iter();
+            files.map(|(id, (_, pem))| format!("{id}={}", String::from_utf8(pem).unwrap())).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&[]), ["K1=one", "K2=two"], "the first by name");
+        assert_eq!(of(&["b", "gone"]), ["K1=one", "K2=another"]);
     }
 }
